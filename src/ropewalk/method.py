@@ -1,0 +1,219 @@
+"""What an extension method is: two hooks, each of which defaults to "no change".
+
+A method is a frozen dataclass under `@register("name")` in a file of its own in `ropewalk/methods/`; the file name is
+the registered name with underscores. Its fields are its parameters. Nothing else must be edited: the command line,
+`docs/methods.md`, and the contract tests find it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from ropewalk.errors import OptionError, unknown_name
+from ropewalk.rope import checked_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import Self
+
+    from ropewalk.rope import Floats, Integers, Rope
+
+DOCSTRING_LABELS = ("Paper", "Equation", "Symbols", "Hooks", "Disagrees", "Needs", "Checked")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method or sampler was published."""
+
+    title: str
+    authors: str
+    year: int
+    arxiv: str | None = None
+    url: str | None = None
+
+    @property
+    def key(self) -> str:
+        """A citation key such as `peng2023yarn`."""
+        family = self.authors.split(",")[0].split(" and ")[0].split()[-1].lower()
+        word = "".join(c for c in self.title.split(":")[0].split()[0].lower() if c.isalnum())
+        return f"{family}{self.year}{word}"
+
+    @property
+    def bibtex(self) -> str:
+        """The BibTeX entry."""
+        where = (
+            f"  eprint = {{{self.arxiv}}},\n  archiveprefix = {{arXiv}},\n" if self.arxiv else f"  url = {{{self.url}}},\n"
+        )
+        return (
+            f"@misc{{{self.key},\n  title = {{{self.title}}},\n  author = {{{self.authors}}},\n"
+            f"  year = {{{self.year}}},\n{where}}}"
+        )
+
+
+@dataclass(frozen=True)
+class Method:
+    """Base of all methods: changes nothing. Subclasses override the hooks they change.
+
+    Class attributes:
+        name: Registered name.
+        paper: Where it was published.
+        depends_on_length: The frequencies change with the longest position of a forward call (dynamic NTK), so that
+            caches and nested measurements are not exact; `at(length)` gives the static method of one length.
+        scale_varies: The attention scale differs between positions or layers.
+        sampler: Name of the training-position sampler that a preset brings along, or None for contiguous positions.
+        exemptions: Names of contract laws that the method breaks on purpose, each with its reason.
+    """
+
+    name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    paper: ClassVar[Paper]
+    depends_on_length: ClassVar[bool] = False
+    scale_varies: ClassVar[bool] = False
+    sampler: ClassVar[str | None] = None
+    exemptions: ClassVar[Mapping[str, str]] = {}
+
+    def frequencies(self, rope: Rope) -> Floats:
+        """Radians per token after the extension, `[pairs]`, fastest pair first."""
+        return rope.frequencies
+
+    def attention_scale(self, rope: Rope, positions: Integers, layer: int) -> Floats:
+        """What the *logits* of a query at each position are multiplied by.
+
+        Args:
+            rope: The trained geometry.
+            positions: 0-based query positions, any shape.
+            layer: 0-based layer index.
+
+        Returns:
+            Factors of the same shape as `positions`.
+        """
+        del rope, layer
+        return np.ones(np.shape(positions), dtype=np.float64)
+
+    def at(self, length: int) -> Method:
+        """The static method that a forward call of `length` tokens sees; self unless `depends_on_length`."""
+        del length
+        return self
+
+    def stretch(self, rope: Rope) -> Floats:
+        """How many times slower each pair turns than before, `[pairs]`."""
+        return rope.frequencies / self.frequencies(rope)
+
+    def stretch_bound(self, rope: Rope) -> float:
+        """The largest stretch that the method may give a pair: the factor, unless a method says otherwise."""
+        del rope
+        return float(getattr(self, "factor", 1.0))
+
+    @classmethod
+    def neutral(cls, rope: Rope) -> Self:
+        """The setting that changes nothing for `rope`."""
+        del rope
+        return cls(factor=1.0) if "factor" in cls.option_names() else cls()
+
+    @classmethod
+    def for_target(cls, rope: Rope, target_length: int, options: Mapping[str, Any] | None = None) -> Self:
+        """The method for going from the trained window to `target_length` tokens.
+
+        A `factor` that is not given becomes `target_length / trained_length`.
+
+        Raises:
+            UnknownNameError: An option that the method does not have.
+            OptionError: A value that the method cannot use.
+        """
+        chosen = dict(options or {})
+        for key in chosen:
+            if key not in cls.option_names():
+                raise unknown_name(f"option of method '{cls.name}'", key, cls.option_names())
+        if "factor" in cls.option_names():
+            chosen.setdefault("factor", target_length / rope.trained_length)
+        method = cls(**chosen)
+        method.frequencies(rope)
+        return method
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of the method's parameters."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The parameters with their values, ready for JSON or TOML (None left out)."""
+        values = {name: getattr(self, name) for name in self.option_names()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
+
+    def describe(self, rope: Rope) -> str:
+        """One phrase for people, such as `yarn, factor 8`; methods with derived numbers add them."""
+        del rope
+        shown = [f"{key.replace('_', ' ')} {_brief(value)}" for key, value in self._changed_options().items()]
+        return ", ".join([self.name, *shown])
+
+    def _changed_options(self) -> dict[str, Any]:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return {k: v for k, v in self.options.items() if k == "factor" or v != defaults[k]}
+
+    @classmethod
+    def sections(cls) -> dict[str, str]:
+        """The docstring of the method's module, cut at its labels; the text before the first label is `Summary`."""
+        return docstring_sections(inspect.getmodule(cls).__doc__ or "")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{len(value)} numbers]"
+    return str(value)
+
+
+def docstring_sections(text: str) -> dict[str, str]:
+    """Cuts a module docstring at its labels (a label starts a line and is one of `DOCSTRING_LABELS`)."""
+    sections: dict[str, list[str]] = {"Summary": []}
+    current = "Summary"
+    for line in inspect.cleandoc(text).splitlines():
+        label = line.split(" ", 1)[0]
+        if label in DOCSTRING_LABELS:
+            current = label
+            sections[current] = [line[len(label) :].strip()]
+        elif line.startswith(">>>"):
+            break
+        else:
+            sections[current].append(line.strip())
+    return {label: "\n".join(lines).strip() for label, lines in sections.items()}
+
+
+METHODS: dict[str, type[Method]] = {}
+_M = TypeVar("_M", bound=type[Method])
+
+
+def register(name: str, *aliases: str) -> Callable[[_M], _M]:
+    """Enters a method in the register under its name and aliases."""
+
+    def enter(cls: _M) -> _M:
+        for key in (name, *aliases):
+            if METHODS.get(key, cls).__qualname__ != cls.__qualname__:
+                raise OptionError(f"two methods are called '{key}': {METHODS[key].__module__} and {cls.__module__}.")
+            METHODS[key] = cls
+        cls.name, cls.aliases = name, aliases
+        return cls
+
+    return enter
+
+
+@dataclass(frozen=True)
+class FactorMethod(Method):
+    """Base of the methods that stretch by a given factor.
+
+    Attributes:
+        factor: target_length / trained_length, at least 1.
+    """
+
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", checked_factor(self.factor))

@@ -1,0 +1,134 @@
+"""What a training-position sampler is: which position numbers, and which tokens of a document, a window carries.
+
+A sampler is a frozen dataclass under `@register("name")` in a file of its own in `ropewalk/positions/`. Its random
+draws come from the generator it is given, which the caller keys by (seed, number of the sample over the whole run):
+so a resumed run and a run with several workers see the same windows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from ropewalk.errors import OptionError, unknown_name
+from ropewalk.method import Paper, docstring_sections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import Self
+
+    from ropewalk.rope import Integers
+
+__all__ = ["SAMPLERS", "Draw", "Paper", "Sampler", "register", "sample_generator"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One training window.
+
+    Attributes:
+        positions: Position numbers, `[window]`, strictly increasing, each below the target length.
+        text: Indices of the document's tokens that the window carries, `[window]`, increasing.
+    """
+
+    positions: Integers
+    text: Integers
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Base of all samplers.
+
+    Class attributes:
+        name: Registered name.
+        paper: Where it was published.
+        trains_at_target: The window is as long as the target (contiguous training at full length); the others train
+            at the trained window and only number its tokens differently.
+    """
+
+    name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    paper: ClassVar[Paper]
+    trains_at_target: ClassVar[bool] = False
+
+    def draw(self, rng: np.random.Generator, *, window: int, target_length: int, available: int) -> Draw:
+        """Draws the positions and the text of one window.
+
+        Args:
+            rng: Generator of this sample.
+            window: Tokens in the window.
+            target_length: Positions lie in `[0, target_length)`.
+            available: Tokens of the document, at least `window`.
+
+        Raises:
+            OptionError: The document or the target is shorter than the window.
+        """
+        raise NotImplementedError
+
+    def positions(self, rng: np.random.Generator, *, window: int, target_length: int) -> Integers:
+        """Only the positions of one window, `[window]`."""
+        return self.draw(rng, window=window, target_length=target_length, available=window).positions
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, Any] | None = None) -> Self:
+        """The sampler with options by name.
+
+        Raises:
+            UnknownNameError: An option that the sampler does not have.
+        """
+        known = cls.option_names()
+        for key in options or {}:
+            if key not in known:
+                raise unknown_name(f"option of sampler '{cls.name}'", key, known)
+        return cls(**(options or {}))
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of the sampler's parameters."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The parameters with their values, ready for JSON or TOML (None left out)."""
+        return {k: v for k in self.option_names() if (v := getattr(self, k)) is not None}
+
+    @classmethod
+    def sections(cls) -> dict[str, str]:
+        """The docstring of the sampler's module, cut at its labels."""
+        return docstring_sections(inspect.getmodule(cls).__doc__ or "")
+
+
+def check_draw(*, window: int, target_length: int, available: int) -> None:
+    """Raises OptionError where no window can be drawn."""
+    if target_length < window:
+        raise OptionError(f"the target length must be at least the window of {window} tokens; got {target_length}.")
+    if available < window:
+        raise OptionError(f"a document must fill the window of {window} tokens; got {available}.")
+
+
+def sample_generator(seed: int, number: int) -> np.random.Generator:
+    """The generator of sample `number`, counted over the whole run and not within an epoch."""
+    return np.random.default_rng((seed, number))
+
+
+SAMPLERS: dict[str, type[Sampler]] = {}
+_S = TypeVar("_S", bound=type[Sampler])
+
+
+def register(name: str, *aliases: str) -> Callable[[_S], _S]:
+    """Enters a sampler in the register under its name and aliases."""
+
+    def enter(cls: _S) -> _S:
+        for key in (name, *aliases):
+            if SAMPLERS.get(key, cls).__qualname__ != cls.__qualname__:
+                raise OptionError(f"two samplers are called '{key}': {SAMPLERS[key].__module__} and {cls.__module__}.")
+            SAMPLERS[key] = cls
+        cls.name, cls.aliases = name, aliases
+        return cls
+
+    return enter
