@@ -19,8 +19,7 @@ from ropewalk.rope import checked_factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from typing_extensions import Self
+    from typing import Self
 
     from ropewalk.rope import Floats, Integers, Rope
 
@@ -48,7 +47,9 @@ class Paper:
     def bibtex(self) -> str:
         """The BibTeX entry."""
         where = (
-            f"  eprint = {{{self.arxiv}}},\n  archiveprefix = {{arXiv}},\n" if self.arxiv else f"  url = {{{self.url}}},\n"
+            f"  eprint = {{{self.arxiv}}},\n  archiveprefix = {{arXiv}},\n"
+            if self.arxiv
+            else f"  url = {{{self.url}}},\n"
         )
         return (
             f"@misc{{{self.key},\n  title = {{{self.title}}},\n  author = {{{self.authors}}},\n"
@@ -102,8 +103,9 @@ class Method:
         return self
 
     def stretch(self, rope: Rope) -> Floats:
-        """How many times slower each pair turns than before, `[pairs]`."""
-        return rope.frequencies / self.frequencies(rope)
+        """How many times slower each pair turns than before, `[pairs]`; infinite for a pair that stands still."""
+        with np.errstate(divide="ignore"):
+            return rope.frequencies / self.frequencies(rope)
 
     def stretch_bound(self, rope: Rope) -> float:
         """The largest stretch that the method may give a pair: the factor, unless a method says otherwise."""
@@ -113,8 +115,7 @@ class Method:
     @classmethod
     def neutral(cls, rope: Rope) -> Self:
         """The setting that changes nothing for `rope`."""
-        del rope
-        return cls(factor=1.0) if "factor" in cls.option_names() else cls()
+        return cls.for_target(rope, rope.trained_length)
 
     @classmethod
     def for_target(cls, rope: Rope, target_length: int, options: Mapping[str, Any] | None = None) -> Self:
@@ -135,6 +136,11 @@ class Method:
         method = cls(**chosen)
         method.frequencies(rope)
         return method
+
+    @classmethod
+    def example(cls, rope: Rope, target_length: int) -> Self:
+        """A setting to show and to test the method with: `for_target`, unless it needs options without a default."""
+        return cls.for_target(rope, target_length)
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -179,12 +185,12 @@ def docstring_sections(text: str) -> dict[str, str]:
         label = line.split(" ", 1)[0]
         if label in DOCSTRING_LABELS:
             current = label
-            sections[current] = [line[len(label) :].strip()]
+            sections[current] = [line[len(label) :]]
         elif line.startswith(">>>"):
             break
         else:
-            sections[current].append(line.strip())
-    return {label: "\n".join(lines).strip() for label, lines in sections.items()}
+            sections[current].append(line)
+    return {label: inspect.cleandoc("\n".join(lines)) for label, lines in sections.items()}
 
 
 METHODS: dict[str, type[Method]] = {}

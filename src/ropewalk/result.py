@@ -72,7 +72,9 @@ class Estimate(Record):
     clusters: int | None = None
 
     def __str__(self) -> str:
-        text = f"{self.measure} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}] {self.unit} at {self.length:,} tokens"
+        text = (
+            f"{self.measure} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}] {self.unit} at {self.length:,} tokens"
+        )
         return f"{text}, n = {self.samples} of {self.samples + self.failed}"
 
 
@@ -108,6 +110,28 @@ class ModelRecord(Record):
     weights: str | None = None
 
 
+class ExtensionResult(Record):
+    """What an extension did: `ropewalk/result.json` inside the checkpoint.
+
+    Attributes:
+        model: The extended model.
+        data: Fingerprint of the training texts, or None without training.
+        steps: Optimizer steps.
+        tokens: Tokens read in training, supervised or not.
+        losses: Loss of each step, nats per supervised token.
+        wall_seconds: Time of the process that finished the run.
+    """
+
+    format_version: int = FORMAT_VERSION
+    model: ModelRecord
+    data: str | None
+    steps: int
+    tokens: int
+    losses: tuple[float, ...]
+    wall_seconds: float
+    environment: Environment
+
+
 class EvaluationResult(Record):
     """All estimates of one model on one set of data.
 
@@ -130,6 +154,10 @@ class EvaluationResult(Record):
     def find(self, measure: str, length: int | None = None, *, depth: float | None = None) -> Estimate | None:
         """The first estimate of a measure (at a length and depth), or None."""
         for estimate in self.estimates:
-            if estimate.measure == measure and (length is None or estimate.length == length) and estimate.depth == depth:
+            if (
+                estimate.measure == measure
+                and (length is None or estimate.length == length)
+                and estimate.depth == depth
+            ):
                 return estimate
         return None

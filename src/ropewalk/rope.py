@@ -40,7 +40,9 @@ class Rope:
 
     def __post_init__(self) -> None:
         if self.head_dim < 2 or self.head_dim % 2:
-            raise OptionError(f"head_dim must be even and at least 2, because rotation acts on pairs; got {self.head_dim}.")
+            raise OptionError(
+                f"head_dim must be even and at least 2, because rotation acts on pairs; got {self.head_dim}."
+            )
         if not (math.isfinite(self.base) and self.base > 1):
             raise OptionError(f"base must be a finite number above 1; got {self.base}.")
         if self.trained_length < 2:
@@ -79,9 +81,30 @@ def checked_factor(factor: float) -> float:
     Raises:
         OptionError: The factor is below 1, infinite or not a number.
     """
-    if not math.isfinite(factor) or factor < 1:
+    if not is_number(factor) or factor < 1:
         raise OptionError(
             f"factor must be a finite number of at least 1 (1 keeps the trained window); got {factor}. "
             "To go from 4,096 to 32,768 tokens use factor 8."
         )
     return float(factor)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value, perhaps from a run file, is a finite real number (a bool and a string are not)."""
+    return not isinstance(value, bool) and isinstance(value, int | float | np.number) and math.isfinite(value)
+
+
+def checked_positive(name: str, value: float, reason: str) -> float:
+    """Returns an option's value if it is a finite number above 0.
+
+    Args:
+        name: The option as the user knows it.
+        value: What arrived.
+        reason: Why it must be positive, for the message.
+
+    Raises:
+        OptionError: The value is not a finite number above 0.
+    """
+    if not is_number(value) or value <= 0:
+        raise OptionError(f"{name} must be a finite number above 0, because {reason}; got {value}.")
+    return float(value)

@@ -19,12 +19,21 @@ from ropewalk.method import Paper, docstring_sections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from typing_extensions import Self
+    from typing import Self
 
     from ropewalk.rope import Integers
 
-__all__ = ["SAMPLERS", "Draw", "Paper", "Sampler", "register", "sample_generator"]
+__all__ = [
+    "SAMPLERS",
+    "Draw",
+    "Paper",
+    "Sampler",
+    "batch_generator",
+    "check_draw",
+    "register",
+    "sample_generator",
+    "text_window",
+]
 
 
 @dataclass(frozen=True)
@@ -111,9 +120,38 @@ def check_draw(*, window: int, target_length: int, available: int) -> None:
         raise OptionError(f"a document must fill the window of {window} tokens; got {available}.")
 
 
+def text_window(rng: np.random.Generator, window: int, available: int) -> Integers:
+    """Indices of a window that begins anywhere in a document, `[window]`."""
+    return np.arange(window) + int(rng.integers(0, available - window + 1))
+
+
 def sample_generator(seed: int, number: int) -> np.random.Generator:
     """The generator of sample `number`, counted over the whole run and not within an epoch."""
     return np.random.default_rng((seed, number))
+
+
+def batch_generator(rng: np.random.Generator, samples: int) -> np.random.Generator:
+    """The generator that a sample shares with its batch of `samples` consecutive samples of the run.
+
+    It is made from the seed and the number that the sample's own generator was made from, so that a sampler which
+    repeats a per-batch draw of released code needs no state and no further argument.
+
+    Args:
+        rng: A generator made by `sample_generator`.
+        samples: Samples in a batch; sample `number` belongs to batch `number // samples`.
+
+    Raises:
+        OptionError: The generator does not know its sample's number.
+    """
+    entropy = getattr(rng.bit_generator.seed_seq, "entropy", None)
+    if not isinstance(entropy, tuple) or len(entropy) != 2:
+        raise OptionError(
+            "draws that a batch shares need a generator from sample_generator(seed, number), because the number tells "
+            "the batch; got a generator made otherwise."
+        )
+    seed, number = entropy
+    # The spawn key keeps these draws apart from those of the sample that has the batch's number.
+    return np.random.default_rng(np.random.SeedSequence((seed, number // samples), spawn_key=(samples,)))
 
 
 SAMPLERS: dict[str, type[Sampler]] = {}

@@ -1,0 +1,1 @@
+"""What a method or a sampler does, in numbers: no model, no torch."""

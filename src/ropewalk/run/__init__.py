@@ -1,0 +1,1 @@
+"""One run file becomes one folder: extend, train, measure, save."""

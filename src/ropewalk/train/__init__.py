@@ -1,0 +1,1 @@
+"""Training with transformers' Trainer, with our loss, our windows and exact resume."""

@@ -1,0 +1,209 @@
+"""The position-dependent logit scale, inside transformers' own attention functions.
+
+A query at position p in layer l is multiplied by `method.attention_scale(p, l)` after its rotation, in float32. Only
+the query: the scale belongs to the row of logits, cached keys never go stale, and half of it on each side would give
+sqrt(t_i t_j) instead of t_i.
+
+transformers looks its attention function up by name. The names stay as they are (a new name would lose the mask that
+belongs to it), and the functions behind them get a wrapper that does nothing unless the attention module carries a
+`PositionScale`. `eager` is not in transformers' table: each model file passes its own function as the default, and four
+of them under another name, so the wrapper is put around what the look-up returns.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import AttentionInterface
+
+from ropewalk.adapters.families import FULL, SLIDING
+from ropewalk.errors import CarrierError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor, nn
+
+    from ropewalk.adapters.config import ModelConfig
+    from ropewalk.method import Method
+    from ropewalk.rope import Rope
+
+ATTRIBUTE = "ropewalk_position_scale"
+_MARK = "ropewalk_wraps"
+
+
+class PositionScale:
+    """The scale tables of one model; every attention module that is scaled holds a reference.
+
+    Args:
+        method: Whose `attention_scale` is applied.
+        rope: The trained geometry.
+        length: Tokens that the tables cover at first; a larger position makes them grow.
+    """
+
+    def __init__(self, method: Method, rope: Rope, length: int) -> None:
+        self.method, self.rope, self.length = method, rope, length
+        self.active = True
+        self._tables: dict[tuple[int, torch.device], Tensor] = {}
+        self._checked: weakref.ref[Tensor] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what can be computed again: weak references cannot be copied to another process."""
+        return {**self.__dict__, "_tables": {}, "_checked": None}
+
+    def apply(self, query: Tensor, position_ids: Tensor | None, layer: int) -> Tensor:
+        """Multiplies each query by the scale of its position.
+
+        Args:
+            query: Rotated queries, `[batch, heads, tokens, head_dim]`.
+            position_ids: 0-based positions, `[batch or 1, tokens]`.
+            layer: 0-based layer.
+        """
+        if not self.active:
+            return query
+        if position_ids is None or position_ids.shape[-1] != query.shape[-2]:
+            raise ModelError(
+                f"attention layers must be told the position of every query, because the scale depends on it; layer "
+                f"{layer} was told {None if position_ids is None else list(position_ids.shape)} for {query.shape[-2]} "
+                "queries. Pass position_ids of shape [batch, tokens] to the model."
+            )
+        self._cover(position_ids)
+        scale = self._table(layer, query.device)[position_ids.clamp(min=0)][:, None, :, None]
+        return (query * scale).to(query.dtype)  # a float32 scale makes the product float32
+
+    def values(self, positions: Tensor, layer: int) -> Tensor:
+        """The scale of each position in a layer, float32, same shape."""
+        self._cover(positions)
+        return self._table(layer, positions.device)[positions]
+
+    def _cover(self, position_ids: Tensor) -> None:
+        """Grows the tables to the largest position; asked once per forward call, because it waits for the device."""
+        if torch.compiler.is_compiling() or (self._checked is not None and self._checked() is position_ids):
+            return
+        largest = int(position_ids.max())
+        if largest >= self.length:
+            self.length = max(largest + 1, 2 * self.length)
+            self._tables.clear()
+        self._checked = weakref.ref(position_ids)
+
+    def _table(self, layer: int, device: torch.device) -> Tensor:
+        key = (layer, device)
+        if key not in self._tables:
+            scales = self.method.attention_scale(self.rope, np.arange(self.length), layer)
+            table = torch.from_numpy(np.asarray(scales, dtype=np.float32)).to(device)
+            # Layers of one scale share one table: at a million tokens each takes 4 MB.
+            twin = (known for (_, where), known in self._tables.items() if where == device and torch.equal(known, table))
+            self._tables[key] = next(twin, table)
+        return self._tables[key]
+
+
+def scaled_layers(method: Method, config: ModelConfig, target_length: int) -> tuple[int, ...]:
+    """The layers whose logits change somewhere below the target.
+
+    A layer that slides over no more tokens than the trained window is left alone: it never attends to more tokens than
+    in training, and more tokens is what the scale answers to.
+
+    Raises:
+        CarrierError: The scale varies, but no layer would change.
+    """
+    window = config.sliding_window or config.rope.trained_length + 1
+    free = [
+        layer
+        for layer, kind in enumerate(config.layer_types)
+        if kind == FULL or (kind == SLIDING and window > config.rope.trained_length)
+    ]
+    positions = np.unique(np.array([0, config.rope.trained_length - 1, config.rope.trained_length, target_length - 1]))
+    changed = tuple(layer for layer in free if (method.attention_scale(config.rope, positions, layer) != 1).any())
+    if not changed and target_length > config.rope.trained_length:
+        raise CarrierError(
+            f"'{method.name}' must change the logits of some layer; none of the {config.layers} layers would change, "
+            f"because {len(config.layer_types) - len(free)} slide over {config.sliding_window} tokens and the others are "
+            "exempt. Choose a method without a position-dependent scale, such as yarn or abf."
+        )
+    return changed
+
+
+def attach(model: nn.Module, method: Method, config: ModelConfig, target_length: int) -> PositionScale:
+    """Makes a model scale its logits by position; the only owner of the tables is the returned object.
+
+    Raises:
+        ModelError: The attention modules of the layers cannot be told apart.
+        CarrierError: No layer would change.
+    """
+    modules = attention_modules(model, config.layers)
+    wrap_attention_functions()
+    scale = PositionScale(method, config.rope, target_length)
+    for layer in scaled_layers(method, config, target_length):
+        setattr(modules[layer], ATTRIBUTE, scale)
+    return scale
+
+
+def attached(model: nn.Module) -> PositionScale | None:
+    """The scale that a model carries, if it carries one."""
+    return next((getattr(module, ATTRIBUTE) for module in model.modules() if hasattr(module, ATTRIBUTE)), None)
+
+
+def attention_modules(model: nn.Module, layers: int) -> dict[int, nn.Module]:
+    """The attention module of each layer."""
+    found = [
+        module
+        for module in model.modules()
+        if type(module).__name__.endswith("Attention") and isinstance(getattr(module, "layer_idx", None), int)
+    ]
+    by_layer: dict[int, nn.Module] = {int(module.layer_idx): module for module in found}  # type: ignore[arg-type]
+    if len(found) != layers or sorted(by_layer) != list(range(layers)):
+        raise ModelError(
+            f"a model must have one attention module in each of its {layers} layers, because the scale is set by layer; "
+            f"found {len(found)} with layer numbers {sorted(by_layer)}. Extend the causal language model itself."
+        )
+    return by_layer
+
+
+@contextmanager
+def without_scale(model: nn.Module) -> Iterator[None]:
+    """Switches a model's position scale off for the length of a `with` block."""
+    scale = attached(model)
+    if scale is None:
+        yield
+        return
+    before, scale.active = scale.active, False
+    try:
+        yield
+    finally:
+        scale.active = before
+
+
+def wrap_attention_functions() -> None:
+    """Puts the wrapper around transformers' attention functions; a second call changes nothing."""
+    for key, function in list(AttentionInterface._global_mapping.items()):
+        AttentionInterface.register(key, _scaled(function))
+    look_up = AttentionInterface.get_interface
+    if hasattr(look_up, _MARK):
+        return
+
+    @functools.wraps(look_up)
+    def get_interface(self: Any, attn_implementation: str, default: Callable[..., Any]) -> Callable[..., Any]:
+        return _scaled(look_up(self, attn_implementation, default))
+
+    setattr(get_interface, _MARK, look_up)
+    AttentionInterface.get_interface = get_interface
+
+
+def _scaled(function: Callable[..., Any]) -> Callable[..., Any]:
+    if hasattr(function, _MARK):
+        return function
+
+    @functools.wraps(function)
+    def scaled(module: nn.Module, query: Tensor, *arguments: Any, **options: Any) -> Any:
+        scale: PositionScale | None = getattr(module, ATTRIBUTE, None)
+        if scale is not None:
+            query = scale.apply(query, options.get("position_ids"), int(module.layer_idx))  # type: ignore[arg-type]
+        return function(module, query, *arguments, **options)
+
+    setattr(scaled, _MARK, function)
+    return scaled

@@ -1,0 +1,78 @@
+"""`ropewalk explain`: the paper's idea and the numbers per pair of every method and sampler. No model, no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ropewalk.cli.lengths import parse_length, parse_positions
+from ropewalk.cli.settings import parse_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ropewalk.method import Paper
+
+
+def explain(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A method or a sampler; without it, all of them in a table.")
+    ] = None,
+    head_dim: Annotated[int, typer.Option(metavar="N", help="Rotated dimensions of a head.")] = 128,
+    base: Annotated[float, typer.Option(metavar="B", help="rope_theta of the model.")] = 10_000.0,
+    trained_length: Annotated[
+        int, typer.Option(parser=parse_length, metavar="TOKENS", help="The window that the model was trained with.")
+    ] = "4096",  # type: ignore[assignment]  # typer parses defaults as it parses what a user types
+    target_length: Annotated[
+        int, typer.Option(parser=parse_length, metavar="TOKENS", help="The window that it is to have.")
+    ] = "32768",  # type: ignore[assignment]
+    at: Annotated[
+        str | None, typer.Option(metavar="POS,...", help="Positions at which the attention scale is shown, from 0.")
+    ] = None,
+    layers: Annotated[int, typer.Option(min=1, metavar="N", help="Layers of the model.")] = 32,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; repeatable.")
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Windows that a sampler draws for its coverage.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of those draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    cite: Annotated[bool, typer.Option("--cite", help="Print the BibTeX entries only.")] = False,
+) -> None:
+    """Show what a method does to each rotary pair, and the paper's idea behind it.
+
+    Without NAME, lists all methods and training-position samplers.
+    """
+    from ropewalk.cli.output import show, show_json
+    from ropewalk.cli.register_tables import entries, listing, overview
+
+    if cite:
+        typer.echo("\n\n".join(bibliography(entries(name))))
+        return
+    if name is None:
+        show_json(listing()) if as_json else show(*overview())
+        return
+    from ropewalk.analysis.explain import explain as numbers
+    from ropewalk.cli.explain_tables import explanation
+    from ropewalk.rope import Rope
+
+    rope = Rope(head_dim=head_dim, base=base, trained_length=trained_length)
+    facts: dict[str, Any] = numbers(
+        name,
+        rope,
+        target_length,
+        options=parse_settings(settings or ()),
+        at=None if at is None else parse_positions(at),
+        layers=layers,
+        draws=draws,
+        seed=seed,
+    )
+    show_json(facts) if as_json else show(*explanation(entries(name), rope, target_length, facts))
+
+
+def bibliography(chosen: Iterable[Any]) -> list[str]:
+    """The BibTeX entries of what was chosen, each once, in the order of their keys."""
+    papers: dict[str, Paper] = {entry.paper.key: entry.paper for entry in chosen}
+    return [papers[key].bibtex for key in sorted(papers)]

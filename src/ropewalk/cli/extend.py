@@ -1,0 +1,77 @@
+"""`ropewalk extend`: one model in, one model with a longer window out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ropewalk.cli.lengths import parse_length
+from ropewalk.cli.settings import parse_settings
+
+
+def extend(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="A checkpoint folder, a hub id, or 'builtin'.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the extended checkpoint goes.")
+    ] = None,
+    target_length: Annotated[
+        int | None,
+        typer.Option("--to", parser=parse_length, metavar="TOKENS", help="The new window: 2048, 2k, 32k, 1m."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How pairs are slowed down; see 'explain'. [default: yarn]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; repeatable.")
+    ] = None,
+    positions: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which positions a training window carries; see 'explain'.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Training steps; 0 trains nothing. [default: 0]")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A UTF-8 text file, a folder of them, or 'builtin'; repeatable."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE.toml", help="A run file; the flags above override it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every draw of the run. [default: 0]")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run into DIR stopped, or start.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DIR.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Extend the context window of a model, train it if asked, and save it.
+
+    Without training steps no weight is read: the config changes and the weight files are copied.
+    """
+    from ropewalk.cli.output import show, show_json
+    from ropewalk.cli.progress import LiveReporter
+    from ropewalk.errors import OptionError
+    from ropewalk.run.api import extend_from_flags, flags_as_run
+
+    if output is None:
+        raise OptionError("a place for the extended checkpoint must be given; got none. Add -o DIR.")
+    flags = flags_as_run(
+        model=model,
+        target_length=target_length,
+        method=method,
+        options=parse_settings(settings or ()),
+        positions=positions,
+        steps=steps,
+        data=data or (),
+        seed=seed,
+    )
+    with LiveReporter() as reporter:
+        result = extend_from_flags(flags, output, recipe=recipe, resume=resume, overwrite=overwrite, reporter=reporter)
+    if as_json:
+        show_json(result.model_dump(mode="json"))
+        return
+    window = f"{result.model.trained_length:,} -> {result.model.target_length:,} tokens"
+    training = f"{result.steps} steps, {result.tokens:,} tokens" if result.steps else "no training"
+    show(f"{output}: {result.model.method}, {window}, {training}, self-test passed.")

@@ -1,0 +1,111 @@
+"""The registers of methods and samplers as a table for people and as a list for JSON. Nothing is named by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ropewalk import methods, positions
+from ropewalk.cli.output import plain_table
+from ropewalk.errors import unknown_name
+from ropewalk.method import METHODS, Method
+from ropewalk.sampler import SAMPLERS, Sampler
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from ropewalk.method import Paper
+
+Entry: TypeAlias = "type[Method] | type[Sampler]"
+
+
+def entries(name: str | None) -> list[Entry]:
+    """The method and the sampler of a name or alias (a preset and its sampler share one), or all of both.
+
+    Raises:
+        UnknownNameError: Neither a method nor a sampler has that name.
+    """
+    if name is None:
+        return [*map(methods.get, methods.names()), *map(positions.get, positions.names())]
+    registers: tuple[dict[str, Any], ...] = (METHODS, SAMPLERS)
+    found = [register[name] for register in registers if name in register]
+    if not found:
+        raise unknown_name("method or sampler", name, {*METHODS, *SAMPLERS})
+    return found
+
+
+def changes(entry: Entry) -> list[str]:
+    """Which of the three choices an entry answers, read off its class."""
+    if issubclass(entry, Sampler):
+        return ["positions"]
+    answered = []
+    if entry.frequencies is not Method.frequencies or entry.depends_on_length:
+        answered.append("frequencies")
+    if entry.attention_scale is not Method.attention_scale:
+        answered.append("scale")
+    if entry.sampler is not None:
+        answered.append("positions")
+    return answered
+
+
+def idea(entry: Entry) -> str:
+    """The first sentence of the module's docstring, without the name in front of it."""
+    first = entry.sections()["Summary"].split("\n\n")[0].replace("\n", " ")
+    head, colon, rest = first.partition(": ")
+    return rest if colon and len(head) <= 30 else first
+
+
+def listing() -> dict[str, list[dict[str, Any]]]:
+    """Both registers, ready for JSON."""
+    return {
+        "methods": [_record(methods.get(name)) for name in methods.names()],
+        "samplers": [_record(positions.get(name)) for name in positions.names()],
+    }
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "aliases": list(entry.aliases),
+        "idea": idea(entry),
+        "paper": {"title": entry.paper.title, "year": entry.paper.year, "arxiv": entry.paper.arxiv},
+        "changes": changes(entry),
+        "options": list(entry.option_names()),
+        "needs": _needs(entry),
+    }
+
+
+def overview() -> list[RenderableType]:
+    """The table of methods, the table of samplers, and where to read on."""
+    return [
+        _table("Methods", [methods.get(name) for name in methods.names()]),
+        _table("Training positions", [positions.get(name) for name in positions.names()]),
+        "More about one: ropewalk explain NAME. Any sampler goes with any method: --method yarn --positions cream.",
+    ]
+
+
+def _table(title: str, chosen: list[Entry]) -> Table:
+    table = plain_table("name", "idea", "changes", "needs", "paper", title=title)
+    table.show_lines = False
+    table.columns[0].min_width = 12
+    for entry in chosen:
+        names = "\n".join([entry.name, *(f"({alias})" for alias in entry.aliases)])
+        table.add_row(
+            names,
+            idea(entry),
+            "\n".join(changes(entry)) or "nothing",
+            _needs(entry),
+            _reference(entry.paper),
+            end_section=True,
+        )
+    return table
+
+
+def _needs(entry: Entry) -> str:
+    """The first sentence of what the docstring says under `Needs`."""
+    return entry.sections().get("Needs", "").replace("\n", " ").split(". ")[0].rstrip(".")
+
+
+def _reference(paper: Paper) -> str:
+    family = paper.authors.split(",")[0].split(" and ")[0].split()[-1]
+    return f"{family} {paper.year}" + (f"\n{paper.arxiv}" if paper.arxiv else "")

@@ -1,0 +1,40 @@
+"""Options of a method or sampler as `--set key=value`, so that no flag repeats a method's parameters."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def parse_settings(items: Iterable[str]) -> dict[str, Any]:
+    """Options by name.
+
+    A value is read as TOML (`8`, `0.5`, `1e6`, `true`, `[1.0, 2.0]`, `"text"`), so that a run file and the command line
+    mean the same by the same characters; what is not TOML is taken as text (`ramp=turns`).
+
+    Raises:
+        OptionError: An item without `=` or without a key, or a key that stands twice.
+    """
+    settings: dict[str, Any] = {}
+    for item in items:
+        key, sign, text = item.partition("=")
+        key = key.strip().replace("-", "_")
+        if not (sign and key):
+            raise OptionError(f"an option must be given as key=value; got '{item}'; write it as --set factor=8.")
+        if key in settings:
+            raise OptionError(f"an option must be given once; got '{key}' twice; leave one of them out.")
+        settings[key] = _value(text.strip())
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return document["value"] if document.keys() == {"value"} else text

@@ -1,0 +1,45 @@
+"""Windows become a batch, always with an attention mask.
+
+transformers takes any jump in `position_ids` for the border of a packed document when it gets no mask and has no
+cache, and then attends within fragments only. Positions that skip on purpose (CREAM, PoSE, RandPos) would train on
+isolated fragments, silently. So borders are told by `segment_ids`, never read off positions: one document gets a mask
+of ones, several get a block mask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def collate(windows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Stacks windows of one length.
+
+    Returns:
+        `input_ids`, `labels`, `position_ids`, int64 `[batch, window]`, and `attention_mask`: int64 ones
+        `[batch, window]` where each window is one document, else additive float32 `[batch, 1, window, window]`.
+    """
+    batch = {name: torch.stack([window[name] for window in windows]) for name in windows[0]}
+    segments = batch.pop("segment_ids")
+    single = bool((segments == segments[:, :1]).all())
+    batch["attention_mask"] = torch.ones_like(segments) if single else block_mask(segments)
+    return batch
+
+
+def block_mask(segments: torch.Tensor) -> torch.Tensor:
+    """Additive mask: 0 where query and key are of one document and the key is not later, else the lowest float32.
+
+    Args:
+        segments: Document numbers, `[batch, window]`.
+
+    Returns:
+        float32 `[batch, 1, window, window]`.
+    """
+    same = segments[:, :, None] == segments[:, None, :]
+    earlier = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
+    lowest = torch.finfo(torch.float32).min
+    return torch.zeros(same.shape, dtype=torch.float32).masked_fill(~(same & earlier), lowest)[:, None]

@@ -1,0 +1,65 @@
+"""Text files become named documents, and documents become token arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ropewalk.data.corpus import Corpus
+from ropewalk.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ropewalk.rope import Integers
+
+
+def read_texts(paths: Iterable[str | Path]) -> Corpus:
+    """Reads text files; a folder stands for the files below it. One file is one document.
+
+    Raises:
+        DataError: A path that does not exist, a file that is empty or not UTF-8, a folder without files.
+    """
+    documents: dict[str, str] = {}
+    for given in paths:
+        path = Path(given)
+        if not path.exists():
+            raise DataError(f"training text must be a file or a folder; '{path}' does not exist. Check the path.")
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        if not files:
+            raise DataError(f"a folder of training text must hold at least one file; '{path}' holds none.")
+        for file in files:
+            documents[str(file)] = read_text(file)
+    return Corpus(documents)
+
+
+def read_text(path: Path) -> str:
+    """One UTF-8 text file that holds something.
+
+    Raises:
+        DataError: The file is empty, not UTF-8, or cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"text must be UTF-8; '{path}' has the byte 0x{error.object[error.start]:02x} at offset {error.start}. "
+            f"Convert it, for instance with: iconv -f latin1 -t utf-8 '{path}'"
+        ) from error
+    except OSError as error:
+        raise DataError(f"the text file '{path}' cannot be read: {error.strerror}.") from error
+    if not text.strip():
+        raise DataError(f"a text file must hold text; '{path}' is empty. Remove it from the list or give another.")
+    return text
+
+
+def tokenize(corpus: Corpus, tokenizer: Any) -> dict[str, Integers]:
+    """Every document's tokens without special tokens, by name."""
+    return {name: encode(tokenizer, text) for name, text in corpus.documents.items()}
+
+
+def encode(tokenizer: Any, text: str) -> Integers:
+    """Tokens of a text, without special tokens and without the tokenizer's remark on long texts."""
+    return np.asarray(tokenizer.encode(text, add_special_tokens=False, verbose=False), dtype=np.int64)

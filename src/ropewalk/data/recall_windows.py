@@ -1,0 +1,77 @@
+"""Training windows of synthetic recall: passkeys, key-value records, key-value streams, in any filler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ropewalk.data import recall
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ropewalk.rope import Integers
+
+RECORD_TOKENS = 8  # a record and its line break in the built-in tokenizer; others may need more, see `_key_value`
+
+
+class RecallWindows:
+    """Draws windows of exactly `window` tokens; only answers are supervised.
+
+    Attributes:
+        window: Tokens in a window.
+        shortest_passkey: Passkey prompts are uniform between this and the window.
+    """
+
+    def __init__(self, encode: recall.Encode, text: Integers, window: int, *, shortest_passkey: int) -> None:
+        """Prepares fillers: the repeated sentence (twice as likely), slices of `text`, and random words."""
+        self.encode, self.window, self.shortest_passkey = encode, window, shortest_passkey
+        self.newline = encode("\n")
+        grass = recall.GrassFiller(encode(recall.GRASS))
+        words = recall.WordFiller(tuple(encode(f" {word}") for word in recall.WORDS))
+        self.fillers: list[recall.Filler] = [grass, grass, recall.TextFiller(text), words]
+
+    def draw(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+        """Tokens, `[window]`, and which of them are supervised, `[window]`."""
+        kind = rng.random()
+        if kind < 0.35:
+            tokens, answers = self._passkey(rng)
+        elif kind < 0.7:
+            tokens, answers = self._key_value(rng)
+        else:
+            keys = int(rng.integers(2, max(3, self.window // 12)))
+            tokens, answers = recall.key_value_stream(
+                self.encode, rng, length=self.window, keys=min(keys, len(recall.WORDS))
+            )
+        tokens, answers = tokens[: self.window], answers[: self.window]
+        padding = self.window - len(tokens)
+        return (
+            np.concatenate([tokens, np.resize(self.newline, padding)]),
+            np.concatenate([answers, np.zeros(padding, dtype=bool)]),
+        )
+
+    def _passkey(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+        task = recall.passkey(
+            self.encode,
+            self.fillers[rng.integers(len(self.fillers))],
+            rng,
+            length=int(rng.integers(self.shortest_passkey, self.window)),
+            depth=rng.random(),
+            digits=int(rng.choice([1, 2, 3, 4, 5, 5, 5])),
+            task_line=bool(rng.random() < 0.5),
+        )
+        return recall.training_window(task, task.questions, self.newline)
+
+    def _key_value(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+        asked = int(rng.integers(4, 13))
+        most = (self.window - RECORD_TOKENS * asked) // RECORD_TOKENS
+        task = recall.key_value(
+            self.encode,
+            self.fillers[rng.integers(len(self.fillers))],
+            rng,
+            length=self.window - 1 - RECORD_TOKENS * (asked - 1),
+            keys=int(rng.integers(4, min(16, most) + 1)),
+        )
+        order = rng.permutation(len(task.questions))[:asked]
+        return recall.training_window(task, [task.questions[i] for i in order], self.newline)

@@ -1,0 +1,254 @@
+"""Negative log-likelihood of tokens, in nats: one core, from hidden states to per-token numbers, and its views.
+
+The core runs the model's body once and the model's *own* head over chunks of positions, so that logits for all
+positions never exist together (128,256 words at 32,768 tokens are 16 GiB in float32). Inputs are unpadded and carry
+no mask, which keeps attention on the fast causal path; no cache is built.
+
+Views:
+    paired     the same target tokens given more and more context: what a longer window is worth
+    nested     truncation protocol: the mean over the first L tokens, for every L from one forward
+    by place   the same numbers, averaged within stretches of positions
+    sliding    Press et al. (2021), arXiv:2108.12409: windows of one length moved by a stride
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ropewalk.errors import MeasurementError
+from ropewalk.evals.static_rope import depends_on_length, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ropewalk.rope import Floats
+
+# Float32 logits that exist at one time. Small enough to stay in a processor's last cache level, large enough to
+# feed a GPU with several hundred positions even at a vocabulary of 250,000.
+HEAD_BYTES = 32 * 2**20
+
+
+def token_nll(model: Any, tokens: ArrayLike, *, scored: int | None = None, head_bytes: int = HEAD_BYTES) -> Floats:
+    """NLL of the last `scored` tokens of each row, given everything before them in the row.
+
+    Args:
+        model: A causal language model of transformers.
+        tokens: Token ids, `[rows, length]`, all rows of one length.
+        scored: Tokens to score in each row; all but the first by default.
+        head_bytes: Bound on the float32 logits that exist at one time.
+
+    Returns:
+        Nats, `[rows, scored]`, float64.
+
+    Raises:
+        MeasurementError: The row is too short, or the model has no body apart from its head.
+    """
+    rows = torch.as_tensor(np.asarray(tokens, dtype=np.int64), device=model.device)
+    count = rows.shape[1] - 1 if scored is None else scored
+    if not 1 <= count < rows.shape[1]:
+        raise MeasurementError(
+            f"a scored token needs a token before it; asked for {count} scored tokens in rows of {rows.shape[1]}. "
+            "Score fewer tokens or give longer rows."
+        )
+    if depends_on_length(model, rows.shape[1]):
+        settle(model, rows)
+    with torch.inference_mode():
+        body = model_body(model)
+        output = body(input_ids=rows, use_cache=False)
+        hidden = output.last_hidden_state[:, -count - 1 : -1].flatten(0, 1)
+        targets = rows[:, -count:].flatten()
+        with own_head(model, body, output) as head:
+            losses = _chunked_losses(head, hidden, targets, head_bytes)
+    return losses.view(len(rows), count).double().cpu().numpy()
+
+
+def nested_nll(model: Any, tokens: ArrayLike, lengths: Sequence[int]) -> dict[int, Floats]:
+    """Truncation protocol: the mean NLL of tokens 1 to L - 1 of each row, for every length L from one forward.
+
+    Exactly what separate forwards over the first L tokens give, because a causal model with a static rope does not
+    look ahead.
+
+    Args:
+        model: A causal language model.
+        tokens: `[rows, length]`, at least the longest length.
+        lengths: Context lengths in tokens, each at least 2.
+
+    Returns:
+        Length to nats per token, `[rows]`.
+
+    Raises:
+        MeasurementError: The rope depends on the length of the call, or the rows are too short.
+    """
+    rows = np.asarray(tokens, dtype=np.int64)
+    longest = max(lengths)
+    _check_nesting(model, longest)
+    if min(lengths) < 2 or rows.shape[1] < longest:
+        raise MeasurementError(
+            f"nested lengths lie between 2 and the {rows.shape[1]} tokens given; got {sorted(lengths)}. "
+            "Give longer rows or shorter lengths."
+        )
+    totals = np.cumsum(token_nll(model, rows[:, :longest]), axis=1)
+    return {length: totals[:, length - 2] / (length - 1) for length in lengths}
+
+
+def nll_by_position(model: Any, tokens: ArrayLike, edges: Sequence[int]) -> Floats:
+    """Mean NLL of the tokens at positions `[edges[i], edges[i + 1])`, from one forward.
+
+    It confounds the position with the region of the document; use `paired_nll` to say what context is worth.
+
+    Args:
+        model: A causal language model.
+        tokens: `[rows, length]`.
+        edges: Increasing positions from 1 to at most the length (position 0 has no prediction).
+
+    Returns:
+        Nats per token, `[rows, len(edges) - 1]`.
+
+    Raises:
+        MeasurementError: The rope depends on the length of the call, or the edges are not such positions.
+    """
+    rows = np.asarray(tokens, dtype=np.int64)
+    steps = np.diff(np.asarray(edges))
+    if len(edges) < 2 or edges[0] < 1 or edges[-1] > rows.shape[1] or (steps < 1).any():
+        raise MeasurementError(
+            f"edges must increase from at least 1 to at most the {rows.shape[1]} tokens given; got {list(edges)}."
+        )
+    _check_nesting(model, edges[-1])
+    losses = token_nll(model, rows[:, : edges[-1]])
+    return np.add.reduceat(losses, np.asarray(edges[:-1]) - 1, axis=1) / steps
+
+
+def paired_nll(model: Any, windows: ArrayLike, length: int, *, scored: int) -> Floats:
+    """NLL of the last `scored` tokens of each window when the model sees only the window's last `length` tokens.
+
+    The shorter input stands at positions 0 to length - 1, as it would in use. Called with several lengths, this
+    scores the same tokens each time, so differences between lengths are paired.
+
+    Args:
+        model: A causal language model.
+        windows: `[windows, longest]`.
+        length: Context in tokens, the scored ones included.
+        scored: Target tokens at the end of each window, fewer than `length`.
+
+    Returns:
+        Nats, `[windows, scored]`.
+
+    Raises:
+        MeasurementError: The windows are shorter than `length`, or see `token_nll`.
+    """
+    rows = np.asarray(windows, dtype=np.int64)
+    if rows.shape[1] < length:
+        raise MeasurementError(f"a window must hold the context of {length} tokens; got {rows.shape[1]} tokens.")
+    return token_nll(model, rows[:, -length:], scored=scored)
+
+
+def sliding_nll(model: Any, stream: ArrayLike, *, window: int, stride: int) -> Floats:
+    """Press et al.: windows moved by `stride`; the first scores all its tokens, later ones only their new tokens.
+
+    Every token but the first is scored exactly once, whatever the stride. Average the result over tokens: averaging
+    window by window, as some released code does, gives the first window's tokens too little weight.
+
+    Args:
+        model: A causal language model.
+        stream: Token ids of one document, `[tokens]`.
+        window: Tokens in a window, at least 2.
+        stride: Tokens by which it moves, 1 to `window`. At `window` it moves by `window` - 1, because the first
+            token of a window has nothing before it to be predicted from.
+
+    Returns:
+        Nats, `[tokens - 1]`.
+
+    Raises:
+        MeasurementError: No such window or stride.
+    """
+    ids = np.asarray(stream, dtype=np.int64)
+    if not (2 <= window and 1 <= stride <= window and len(ids) >= 2):
+        raise MeasurementError(
+            f"sliding windows need at least 2 tokens and a stride from 1 to the window; got window {window}, "
+            f"stride {stride}, {len(ids)} tokens."
+        )
+    parts = [token_nll(model, ids[None, :window])[0]]
+    end = min(window, len(ids))
+    while end < len(ids):
+        new = min(stride, window - 1, len(ids) - end)
+        end += new
+        parts.append(token_nll(model, ids[None, end - window : end], scored=new)[0])
+    return np.concatenate(parts)
+
+
+def model_body(model: Any) -> Any:
+    """The part of the model below its head.
+
+    Raises:
+        MeasurementError: The model has no such part.
+    """
+    body = model.base_model
+    if body is model:
+        raise MeasurementError(
+            f"scoring needs a model with a body below its language-model head; {type(model).__name__} has none. "
+            "Load it as a causal language model."
+        )
+    return body
+
+
+@contextmanager
+def own_head(model: Any, body: Any, output: Any) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """The model's own head as a function of hidden states `[positions, width]`.
+
+    Families do different things after their body (Gemma 2 caps logits, Cohere and Granite scale them). So the
+    model's own `forward` runs, while its body is stood in for by the hidden states that are already computed.
+    """
+    replaced = body.__dict__.get("forward")
+    waiting: list[torch.Tensor] = []
+
+    def known_states(*_: Any, **__: Any) -> Any:
+        return type(output)(**{**output, "last_hidden_state": waiting.pop()})
+
+    def head(hidden: torch.Tensor) -> torch.Tensor:
+        waiting.append(hidden[None])
+        ids = torch.zeros((1, len(hidden)), dtype=torch.int64, device=hidden.device)
+        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+        if waiting:
+            raise MeasurementError(
+                f"scoring must know what {type(model).__name__} does after its body, which it does not call as "
+                f"'{model.base_model_prefix}'. This family cannot be scored."
+            )
+        return logits[0]
+
+    body.forward = known_states
+    try:
+        yield head
+    finally:
+        if replaced is None:
+            del body.forward
+        else:
+            body.forward = replaced
+
+
+def _chunked_losses(
+    head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, targets: torch.Tensor, head_bytes: int
+) -> torch.Tensor:
+    losses = []
+    start, step = 0, 1
+    while start < len(targets):
+        logits = head(hidden[start : start + step]).float()
+        losses.append(torch.nn.functional.cross_entropy(logits, targets[start : start + step], reduction="none"))
+        start += step
+        # The head's width shows only in its output, so the first chunk is a single position.
+        step = max(1, head_bytes // (4 * logits.shape[-1]))
+    return torch.cat(losses)
+
+
+def _check_nesting(model: Any, longest: int) -> None:
+    if depends_on_length(model, longest):
+        raise MeasurementError(
+            f"one forward answers shorter contexts only if the rope does not change with the length of the call; "
+            f"this model's does ('dynamic', or 'longrope' across its switch) below {longest} tokens. "
+            "Measure each length on its own (paired_nll), or extend with a static method."
+        )

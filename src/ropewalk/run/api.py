@@ -1,0 +1,114 @@
+"""The public functions: `ropewalk.extend`, `ropewalk.load`, `ropewalk.evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropewalk import adapters
+from ropewalk.errors import OptionError
+from ropewalk.run.extension import run_extension
+from ropewalk.run.plan import build_method, check_target
+from ropewalk.run.runfile import Choice, override, parse_run, read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from transformers import PreTrainedModel
+
+    from ropewalk.method import Method
+    from ropewalk.result import ExtensionResult
+    from ropewalk.run.extension import Reporter
+
+
+def flags_as_run(
+    *,
+    model: str | None = None,
+    target_length: int | None = None,
+    method: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    positions: str | None = None,
+    steps: int | None = None,
+    data: Sequence[str | Path] = (),
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Flags in the shape of a run file; what is None or empty is left open."""
+    return {
+        "model": model,
+        "target_length": target_length,
+        "method": {"name": method, **(options or {})},
+        "positions": {"name": positions},
+        "train": {"steps": steps, "seed": seed},
+        "data": {"files": [str(file) for file in data] or None},
+    }
+
+
+def extend_from_flags(
+    flags: Mapping[str, Any],
+    output: Path,
+    *,
+    recipe: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> ExtensionResult:
+    """Extends a checkpoint by a recipe (if one is named) with flags laid over it."""
+    base = read_run(recipe) if recipe else {}
+    named = flags["method"]["name"]
+    if named is not None and named != base.get("method", {}).get("name"):
+        base.pop("method", None)  # another method does not know the recipe's options
+    if flags["positions"]["name"] not in (None, base.get("positions", {}).get("name")):
+        base.pop("positions", None)
+    values = override(base, flags)
+    if "method" in values:
+        values["method"].setdefault("name", "yarn")
+    run = parse_run(values, where=f"recipe '{recipe}'" if recipe else "this run")
+    return run_extension(run, output, resume=resume, overwrite=overwrite, reporter=reporter)
+
+
+def extend(
+    model: PreTrainedModel | str | Path,
+    method: str | Method = "yarn",
+    target_length: int = 0,
+    *,
+    output: str | Path | None = None,
+    **options: Any,
+) -> PreTrainedModel | Path:
+    """Applies an extension method to a loaded model, in place, or to a checkpoint, without reading its weights.
+
+    Args:
+        model: A loaded transformers model; or a checkpoint folder, a hub id, or `"builtin"`.
+        method: A method's name (see `ropewalk explain`) or a method object.
+        target_length: Tokens of the new window.
+        output: Where the extended checkpoint goes; needed for a checkpoint, not allowed for a loaded model.
+        **options: The method's options, for a method given by name.
+
+    Returns:
+        The same model object, or the folder of the extended checkpoint.
+
+    Raises:
+        RopewalkError: See `ropewalk.errors`. A self-test runs before anything is returned.
+    """
+    is_checkpoint = isinstance(model, str | Path)
+    if is_checkpoint != (output is not None):
+        raise OptionError(
+            "output must be given for a checkpoint, and only for a checkpoint, because a loaded model changes in "
+            f"place; got {'no output' if is_checkpoint else f'output {output}'}."
+        )
+    if is_checkpoint:
+        choice = _choice(method, options)
+        values = {"model": str(model), "target_length": target_length, "method": choice.model_dump()}
+        run_extension(parse_run(values, where="this run"), Path(str(output)))
+        return Path(str(output))
+    config = adapters.model_config(model)
+    check_target(target_length, config)
+    adapters.extend_model(model, build_method(_choice(method, options), config, target_length), target_length)
+    return model
+
+
+def _choice(method: str | Method, options: Mapping[str, Any]) -> Choice:
+    if isinstance(method, str):
+        return Choice(name=method, **options)
+    if options:
+        raise OptionError("options belong to a method given by name; a method object has its own.")
+    return Choice(name=method.name, **method.options)

@@ -1,0 +1,177 @@
+"""The main job: one run file becomes one checkpoint folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from ropewalk import adapters
+from ropewalk.data.corpus import Corpus, standard_library
+from ropewalk.data.documents import encode, read_texts, tokenize
+from ropewalk.data.recall_windows import RecallWindows
+from ropewalk.data.windows import TextStretches, TrainingWindows
+from ropewalk.errors import OutputError
+from ropewalk.result import ExtensionResult, ModelRecord
+from ropewalk.run.environment import default_device, environment
+from ropewalk.run.output import RECORDS, OutputFolder
+from ropewalk.run.plan import resolve
+from ropewalk.run.runfile import BUILT_IN
+from ropewalk.train import trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ropewalk.run.plan import Plan
+    from ropewalk.run.runfile import RunFile
+
+CHECKPOINTS = "checkpoints"
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Reporter(Protocol):
+    """What a run tells while it works."""
+
+    def stage(self, text: str) -> None:
+        """A new stage of the work begins."""
+
+    def step(self, step: int, steps: int, loss: float | None) -> None:
+        """A training step is done."""
+
+
+class Silent:
+    """A reporter that tells nothing."""
+
+    def stage(self, text: str) -> None:
+        """Says nothing."""
+
+    def step(self, step: int, steps: int, loss: float | None) -> None:
+        """Says nothing."""
+
+
+def run_extension(
+    run: RunFile, output: Path, *, resume: bool = False, overwrite: bool = False, reporter: Reporter | None = None
+) -> ExtensionResult:
+    """Extends a model as a run file says, trains it if asked, and saves it.
+
+    Args:
+        run: The run.
+        output: The checkpoint folder to make; partial work lives in `output.partial`.
+        resume: Nothing there: start. Finished: return the earlier result. Partial: go on.
+        overwrite: Replace an earlier result.
+        reporter: Hears of stages and steps.
+
+    Raises:
+        RopewalkError: See `ropewalk.errors`; nothing half-written stands under `output`.
+    """
+    folder = OutputFolder(output)
+    if resume and folder.is_finished():
+        return ExtensionResult.model_validate_json((output / RECORDS / "result.json").read_text("utf-8"))
+    plan = resolve(run)
+    folder.prepare(plan.run.to_toml(), resume=resume, overwrite=overwrite)
+    started = time.monotonic()
+    tell = reporter or Silent()
+    tell.stage(
+        f"{plan.run.model}: {plan.config.rope.trained_length:,} -> {plan.run.target_length:,} tokens by "
+        f"{plan.method.describe(plan.config.rope)}"
+    )
+    try:
+        training, data = (
+            _trained(plan, folder.partial, tell) if plan.run.train.steps else _untrained(plan, folder.partial)
+        )
+        result = ExtensionResult(
+            model=ModelRecord(
+                name=plan.run.model,
+                method=plan.method.describe(plan.config.rope),
+                trained_length=plan.config.rope.trained_length,
+                target_length=plan.run.target_length,
+                rope=adapters.read_model_config(folder.partial).raw.get("rope_parameters") or {},
+            ),
+            data=data,
+            steps=training.steps if training else 0,
+            tokens=training.tokens if training else 0,
+            losses=training.losses if training else (),
+            wall_seconds=time.monotonic() - started,
+            environment=environment(default_device()),
+        )
+        (folder.partial / RECORDS / "result.json").write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
+        shutil.rmtree(folder.partial / CHECKPOINTS, ignore_errors=True)
+        folder.complete()
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if not is_write_failure(error):
+            raise
+        raise OutputError(
+            f"saving must reach its end; writing below '{folder.partial}' failed: {error}. '{output}' was not touched. "
+            "Free some space, then run the same command with --resume."
+        ) from error
+    return result
+
+
+def is_write_failure(error: Exception) -> bool:
+    """Whether an error is a disk that refused: torch and safetensors have their own words for it."""
+    return isinstance(error, OSError | SafetensorError) or "failed writing" in str(error)
+
+
+def _untrained(plan: Plan, partial: Path) -> tuple[None, None]:
+    """Writes the extended checkpoint without reading a weight."""
+    checkpoint = partial / "checkpoint"
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    adapters.extend_checkpoint(plan.source, checkpoint, plan.method, plan.run.target_length)
+    for file in checkpoint.iterdir():
+        file.rename(partial / file.name)
+    checkpoint.rmdir()
+    return None, None
+
+
+def _trained(plan: Plan, partial: Path, tell: Reporter) -> tuple[trainer.TrainingRecord, str]:
+    """Loads, extends, trains and saves a model."""
+    settings = plan.run.train
+    tokenizer = adapters.load_tokenizer(plan.source)
+    model = adapters.load_model(plan.source, dtype=PRECISIONS[settings.precision], device=default_device())
+    adapters.extend_model(model, plan.method, plan.run.target_length)
+    corpus = training_corpus(plan.run.data.files)
+    windows = training_windows(plan, tokenizer, corpus)
+    tell.stage(
+        f"{settings.steps} steps x {settings.batch} windows of {plan.window:,} tokens, {plan.sampler.name} positions, "
+        f"{len(corpus.documents)} documents"
+    )
+    record = trainer.train(model, windows, settings, partial / CHECKPOINTS, report=tell.step)
+    adapters.save_model(model, tokenizer, partial)
+    return record, corpus.fingerprint
+
+
+def training_corpus(files: tuple[str, ...]) -> Corpus:
+    """The training texts of a run: files, folders, and the built-in corpus by its name."""
+    documents: dict[str, str] = {}
+    for file in files:
+        part = standard_library(held_out=False) if file == BUILT_IN else read_texts([file])
+        documents.update(part.documents)
+    return Corpus(documents)
+
+
+def training_windows(plan: Plan, tokenizer: Any, corpus: Corpus) -> TrainingWindows:
+    """The training set of a plan."""
+    settings, data = plan.run.train, plan.run.data
+    documents = list(tokenize(corpus, tokenizer).values())
+    text = TextStretches(documents, window=plan.window, reach=plan.run.target_length, seed=settings.seed)
+    recall = None
+    if data.recall_share:
+        recall = RecallWindows(
+            lambda piece: encode(tokenizer, piece),
+            np.concatenate(documents),
+            plan.window,
+            shortest_passkey=plan.window // 2,
+        )
+    return TrainingWindows(
+        text,
+        plan.sampler,
+        target_length=plan.run.target_length,
+        size=settings.steps * settings.batch,
+        seed=settings.seed,
+        recall=recall,
+        recall_share=data.recall_share,
+    )

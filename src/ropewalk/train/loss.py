@@ -1,0 +1,83 @@
+"""Next-token loss that never holds the logits of a whole window.
+
+Only supervised tokens reach the output head, and torch's `linear_cross_entropy` walks through them in chunks. A model
+whose logits are more than `head(hidden)` (soft-capped, scaled) is found out by comparing both ways once, and keeps
+its own forward.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+from torch.utils import checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+IGNORED = -100
+CHUNK = 512
+_FUSED_TOLERANCE = 1e-4
+
+
+def summed_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> torch.Tensor:
+    """Sum of the next-token losses of a batch, in nats.
+
+    Args:
+        model: A causal language model.
+        batch: `input_ids`, `labels`, `position_ids`, `attention_mask`.
+        fused: The logits are exactly `head(hidden)`; see `head_is_linear`.
+    """
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    targets = batch["labels"][:, 1:]
+    wanted = targets != IGNORED
+    if not fused:
+        logits = model(**inputs, use_cache=False).logits[:, :-1][wanted]
+        return functional.cross_entropy(logits.float(), targets[wanted], reduction="sum")
+    hidden = model.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1][wanted]
+    head = model.get_output_embeddings()
+    return linear_cross_entropy(hidden, head.weight, targets[wanted])
+
+
+def linear_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Summed cross entropy of `hidden @ weight.T`, in chunks of rows.
+
+    Args:
+        hidden: `[tokens, width]`.
+        weight: `[vocabulary, width]`.
+        targets: int64 `[tokens]`.
+    """
+    if hasattr(functional, "linear_cross_entropy"):
+        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=CHUNK)
+        return functional.linear_cross_entropy(hidden, weight, targets, reduction="sum", options=options)
+    return _checkpointed_cross_entropy(hidden, weight, targets)
+
+
+def _checkpointed_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The same for torch before 2.13: each chunk's logits are computed again in the backward pass."""
+
+    def chunk_loss(rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(functional.linear(rows, weight).float(), wanted, reduction="sum")
+
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for rows, wanted in zip(torch.split(hidden, CHUNK), torch.split(targets, CHUNK), strict=True):
+        total = total + checkpoint.checkpoint(chunk_loss, rows, wanted, use_reentrant=False)
+    return total
+
+
+@torch.no_grad()
+def head_is_linear(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> bool:
+    """Whether the model's logits are its output head applied to its last hidden state, measured on a few tokens."""
+    head = model.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        return False
+    small = {name: value[:1, :64] for name, value in batch.items() if value.ndim == 2}
+    small["labels"] = small["input_ids"]
+    was_training = model.training
+    model.eval()
+    try:
+        plain, fast = summed_loss(model, small, fused=False), summed_loss(model, small, fused=True)
+    finally:
+        model.train(was_training)
+    return bool(torch.isfinite(fast)) and abs(float(plain - fast)) <= _FUSED_TOLERANCE * max(1.0, abs(float(plain)))

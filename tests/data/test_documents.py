@@ -1,0 +1,36 @@
+"""Text files: every refusal names the file, what must hold, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from ropewalk.data.documents import read_texts
+from ropewalk.errors import DataError
+
+
+def test_a_folder_stands_for_its_files_in_order(tmp_path):
+    (tmp_path / "b.txt").write_text("second")
+    (tmp_path / "a.txt").write_text("first")
+    assert list(read_texts([tmp_path]).documents.values()) == ["first", "second"]
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"'.*absent.txt' does not exist"):
+        read_texts([tmp_path / "absent.txt"])
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(DataError, match=r"'.*empty.txt' is empty"):
+        read_texts([tmp_path / "empty.txt"])
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_the_place_of_the_byte(tmp_path):
+    (tmp_path / "latin.txt").write_bytes("garçon".encode("latin-1"))
+    with pytest.raises(DataError, match=r"must be UTF-8; '.*latin.txt' has the byte 0xe7 at offset 3"):
+        read_texts([tmp_path / "latin.txt"])
+
+
+def test_a_folder_without_files_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds none"):
+        read_texts([tmp_path])

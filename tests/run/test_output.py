@@ -1,0 +1,72 @@
+"""Nothing stands under the final name before it is whole, and nothing of the user's is thrown away unasked."""
+
+from __future__ import annotations
+
+import pytest
+
+from ropewalk.errors import OutputError
+from ropewalk.run.output import OutputFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return OutputFolder(tmp_path / "long")
+
+
+def finish(folder: OutputFolder, run: str = "a = 1") -> None:
+    folder.prepare(run, resume=False, overwrite=False)
+    folder.complete()
+
+
+def test_work_stands_beside_the_final_name_until_it_is_complete(folder):
+    folder.prepare("a = 1", resume=False, overwrite=False)
+    assert not folder.final.exists()
+    assert folder.partial_run_file.read_text() == "a = 1"
+    folder.complete()
+    assert folder.is_finished()
+    assert not folder.partial.exists()
+
+
+def test_an_existing_folder_is_refused_and_kept(folder):
+    folder.final.mkdir()
+    (folder.final / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"must not exist, so that nothing is lost; '.*long' does"):
+        folder.prepare("a = 1", resume=False, overwrite=False)
+    with pytest.raises(OutputError, match="--overwrite replaces only what ropewalk made"):
+        folder.prepare("a = 1", resume=False, overwrite=True)
+    assert (folder.final / "thesis.txt").read_text() == "mine"
+
+
+def test_an_empty_folder_may_be_filled(folder):
+    folder.final.mkdir()
+    finish(folder)
+    assert folder.is_finished()
+
+
+def test_a_finished_folder_is_replaced_only_with_overwrite_and_only_at_the_end(folder):
+    finish(folder)
+    with pytest.raises(OutputError, match="must not exist"):
+        folder.prepare("b = 2", resume=False, overwrite=False)
+    folder.prepare("b = 2", resume=False, overwrite=True)
+    assert folder.run_file.read_text() == "a = 1"
+    folder.complete()
+    assert folder.run_file.read_text() == "b = 2"
+
+
+def test_unfinished_work_is_neither_lost_nor_mixed(folder):
+    folder.prepare("a = 1", resume=False, overwrite=False)
+    (folder.partial / "work").write_text("half")
+    with pytest.raises(OutputError, match=r"holds the work of an unfinished run\. Go on with it: --resume"):
+        folder.prepare("a = 1", resume=False, overwrite=False)
+    with pytest.raises(OutputError, match="--resume goes on with the same run, but"):
+        folder.prepare("b = 2", resume=True, overwrite=False)
+    folder.prepare("a = 1", resume=True, overwrite=False)
+    assert (folder.partial / "work").read_text() == "half"
+    folder.prepare("b = 2", resume=False, overwrite=True)
+    assert not (folder.partial / "work").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OutputError, match=r"must be writable; creating 'long\.partial' in it failed"):
+        OutputFolder(tmp_path / "file" / "long").prepare("a = 1", resume=False, overwrite=False)
