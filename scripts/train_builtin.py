@@ -30,6 +30,9 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from ropewalk.data import corpus, recall
+from ropewalk.data.documents import encode
+from ropewalk.data.recall_windows import RecallWindows
+from ropewalk.sampler import sample_generator
 
 WINDOW = 256
 VOCABULARY = 4096
@@ -68,31 +71,23 @@ class Windows(Dataset):
     def __init__(self, tokenizer, texts: list[str], *, size: int, seed: int, first: float, last: float) -> None:
         @lru_cache(maxsize=100_000)
         def encode_text(text: str) -> np.ndarray:
-            return np.asarray(tokenizer.encode(text, add_special_tokens=False), dtype=np.int64)
+            return encode(tokenizer, text)
 
-        self.encode = encode_text
         streams = [encode_text(text) for text in texts]
         self.streams = [stream for stream in streams if len(stream) >= WINDOW]
         weights = np.array([len(stream) - WINDOW + 1 for stream in self.streams], dtype=float)
         self.probabilities = weights / weights.sum()
         self.tokens = int(sum(len(stream) for stream in streams))
         self.size, self.seed, self.first, self.last = size, seed, first, last
-        self.newline = encode_text("\n")
-        grass = recall.GrassFiller(encode_text(recall.GRASS))
-        self.fillers = [
-            grass,
-            grass,
-            recall.TextFiller(np.concatenate(self.streams)),
-            recall.WordFiller(tuple(encode_text(f" {word}") for word in recall.WORDS)),
-        ]
+        self.recall = RecallWindows(encode_text, np.concatenate(self.streams), WINDOW, shortest_passkey=96)
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng((self.seed, index))
+        rng = sample_generator(self.seed, index)
         share = self.first + (self.last - self.first) * index / max(1, self.size - 1)
-        tokens, supervised = self.recall_window(rng) if rng.random() < share else self.text_window(rng)
+        tokens, supervised = self.recall.draw(rng) if rng.random() < share else self.text_window(rng)
         labels = np.where(supervised, tokens, IGNORE)
         return {"input_ids": torch.from_numpy(tokens), "labels": torch.from_numpy(labels)}
 
@@ -100,41 +95,6 @@ class Windows(Dataset):
         stream = self.streams[rng.choice(len(self.streams), p=self.probabilities)]
         start = int(rng.integers(0, len(stream) - WINDOW + 1))
         return stream[start : start + WINDOW], np.ones(WINDOW, dtype=bool)
-
-    def recall_window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        kind = rng.random()
-        if kind < 0.35:
-            task = recall.passkey(
-                self.encode,
-                self.fillers[rng.integers(len(self.fillers))],
-                rng,
-                length=int(rng.integers(96, WINDOW)),
-                depth=rng.random(),
-                digits=int(rng.choice([1, 2, 3, 4, 5, 5, 5])),
-                task_line=bool(rng.random() < 0.5),
-            )
-            tokens, answers = recall.training_window(task, task.questions, self.newline)
-        elif kind < 0.7:
-            asked = int(rng.integers(4, 13))
-            task = recall.key_value(
-                self.encode,
-                self.fillers[rng.integers(len(self.fillers))],
-                rng,
-                length=WINDOW - 1 - 8 * (asked - 1),
-                keys=int(rng.integers(4, min(16, (WINDOW - 8 * asked) // 8) + 1)),
-                asked=None,
-            )
-            order = rng.permutation(len(task.questions))[:asked]
-            tokens, answers = recall.training_window(task, [task.questions[i] for i in order], self.newline)
-        else:
-            tokens, answers = recall.key_value_stream(
-                self.encode, rng, length=WINDOW, keys=int(rng.integers(2, 21))
-            )
-        padding = WINDOW - len(tokens)
-        return (
-            np.concatenate([tokens, np.resize(self.newline, padding)]),
-            np.concatenate([answers, np.zeros(padding, dtype=bool)]),
-        )
 
 
 def main() -> None:

@@ -6,9 +6,12 @@ Two levels: `SampleResult` (one line each in `samples.jsonl`) and `Estimate`s ga
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT_VERSION = 1
 
@@ -115,6 +118,10 @@ class ExtensionResult(Record):
 
     Attributes:
         model: The extended model.
+        carrier: The rope type that the config carries.
+        exact: Plain transformers computes the whole method from the config; if not, `ropewalk.load` does.
+        notes: What people should know: layers left alone, what other readers will see.
+        self_test: What was checked after the extension.
         data: Fingerprint of the training texts, or None without training.
         steps: Optimizer steps.
         tokens: Tokens read in training, supervised or not.
@@ -124,6 +131,10 @@ class ExtensionResult(Record):
 
     format_version: int = FORMAT_VERSION
     model: ModelRecord
+    carrier: str
+    exact: bool
+    notes: tuple[str, ...]
+    self_test: tuple[str, ...]
     data: str | None
     steps: int
     tokens: int
@@ -151,13 +162,70 @@ class EvaluationResult(Record):
     wall_seconds: float
     samples_file: str | None = None
 
-    def find(self, measure: str, length: int | None = None, *, depth: float | None = None) -> Estimate | None:
-        """The first estimate of a measure (at a length and depth), or None."""
-        for estimate in self.estimates:
-            if (
-                estimate.measure == measure
-                and (length is None or estimate.length == length)
-                and estimate.depth == depth
-            ):
-                return estimate
-        return None
+    def find(
+        self, measure: str, length: int | None = None, *, baseline: int | None = None, depth: float | None = None
+    ) -> Estimate | None:
+        """The first estimate of a measure (at a length, against a baseline length, at a depth), or None."""
+        return find_estimate(self.estimates, measure, length, baseline=baseline, depth=depth)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Every context length that was measured, increasing."""
+        return tuple(sorted({estimate.length for estimate in self.estimates}))
+
+
+class Comparison(Record):
+    """Paired differences, after - before, of two models on the same samples.
+
+    Attributes:
+        before, after: The models.
+        data: Fingerprint that both results share.
+        estimates: One per measure and length, named such as `paired_nll_change`.
+    """
+
+    format_version: int = FORMAT_VERSION
+    before: ModelRecord
+    after: ModelRecord
+    data: str
+    seed: int
+    estimates: tuple[Estimate, ...]
+
+    def find(self, measure: str, length: int | None = None) -> Estimate | None:
+        """The first estimate of a measure (at a length), or None."""
+        return find_estimate(self.estimates, measure, length)
+
+
+class DemoResult(Record):
+    """The demo: one model before and after its extension.
+
+    Attributes:
+        extension: What was done.
+        before: The untouched model.
+        after: The extended and trained model.
+        comparison: Paired differences, after - before.
+        wall_seconds: The whole demo.
+    """
+
+    format_version: int = FORMAT_VERSION
+    extension: ExtensionResult
+    before: EvaluationResult
+    after: EvaluationResult
+    comparison: Comparison
+    wall_seconds: float
+
+
+def find_estimate(
+    estimates: Iterable[Estimate],
+    measure: str,
+    length: int | None = None,
+    *,
+    baseline: int | None = None,
+    depth: float | None = None,
+) -> Estimate | None:
+    """The first of the estimates with these properties; a length or baseline of None fits any."""
+    for estimate in estimates:
+        fits = estimate.measure == measure and estimate.depth == depth
+        fits = fits and length in (None, estimate.length) and baseline in (None, estimate.baseline_length)
+        if fits:
+            return estimate
+    return None

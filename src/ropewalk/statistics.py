@@ -12,7 +12,6 @@ and Hinkley (1997), Bootstrap Methods and their Application, section 3.8.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ import numpy as np
 from ropewalk.errors import MeasurementError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from numpy.typing import ArrayLike
 
     from ropewalk.rope import Floats, Integers
@@ -179,7 +180,7 @@ def bootstrap_difference(
 
 
 def proportion_difference(before: Interval, after: Interval) -> Interval:
-    """after - before for two proportions, from their intervals (Newcombe's hybrid score interval).
+    """After - before for two proportions, from their intervals (Newcombe's hybrid score interval).
 
     It has width even where both are 0 or 1. On the same questions answers tend to agree, which makes it too wide
     rather than too narrow.
@@ -236,8 +237,8 @@ def _cluster_totals(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Fl
     order: dict[Hashable, int] = {}
     index: Integers = np.asarray([order.setdefault(name, len(order)) for name in clusters], dtype=np.int64)
     sums = np.bincount(index, weights=numbers, minlength=len(order))
-    counts = np.bincount(index, minlength=len(order)).astype(np.float64)
-    return sums, counts
+    counts = np.bincount(index, minlength=len(order))
+    return sums.astype(np.float64), counts.astype(np.float64)
 
 
 def _normal_quantile(level: float) -> float:

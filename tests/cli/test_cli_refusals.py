@@ -115,12 +115,15 @@ def test_a_command_that_is_not_understood_says_which_part_and_ends_with_code_2(
     ("arguments", "words"),
     [
         (["explain", "yarm"], "no method or sampler is called 'yarm'; did you mean 'yarn'? Known: "),
-        (["explain", "yarn", "--set", "beta_fats=1"], "no option of method 'yarn' is called 'beta_fats'; did you mean"),
+        (
+            ["explain", "yarn", "--set", "beta_fats=1"],
+            "no option of 'yarn' is called 'beta_fats'; did you mean 'beta_fast'?",
+        ),
         (["explain", "yarn", "--set", "factor=0"], "factor must be a finite number of at least 1"),
         (["explain", "yarn", "--set", "factor=nan"], "factor must be a finite number of at least 1"),
         (["explain", "yarn", "--set", "factor=inf"], "factor must be a finite number of at least 1"),
         (["explain", "yarn", "--set", "factor"], "an option must be given as key=value"),
-        (["explain", "yarn", "--target-length", "2"], "factor must be a finite number of at least 1"),
+        (["explain", "yarn", "--target-length", "2"], "target_length must be at least trained_length"),
         (["explain", "yarn", "--target-length", "2x"], "a length must be a whole number of tokens; got '2x'"),
         (["explain", "yarn", "--head-dim", "7"], "head_dim must be even"),
         (["explain", "yarn", "--base", "nan"], "base must be a finite number above 1"),

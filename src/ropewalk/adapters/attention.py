@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ropewalk.adapters.families import FULL, SLIDING
 from ropewalk.errors import CarrierError, ModelError
@@ -97,7 +98,9 @@ class PositionScale:
             scales = self.method.attention_scale(self.rope, np.arange(self.length), layer)
             table = torch.from_numpy(np.asarray(scales, dtype=np.float32)).to(device)
             # Layers of one scale share one table: at a million tokens each takes 4 MB.
-            twin = (known for (_, where), known in self._tables.items() if where == device and torch.equal(known, table))
+            twin = (
+                known for (_, where), known in self._tables.items() if where == device and torch.equal(known, table)
+            )
             self._tables[key] = next(twin, table)
         return self._tables[key]
 
@@ -122,8 +125,8 @@ def scaled_layers(method: Method, config: ModelConfig, target_length: int) -> tu
     if not changed and target_length > config.rope.trained_length:
         raise CarrierError(
             f"'{method.name}' must change the logits of some layer; none of the {config.layers} layers would change, "
-            f"because {len(config.layer_types) - len(free)} slide over {config.sliding_window} tokens and the others are "
-            "exempt. Choose a method without a position-dependent scale, such as yarn or abf."
+            f"because {len(config.layer_types) - len(free)} slide over {config.sliding_window} tokens and the others "
+            "are exempt. Choose a method without a position-dependent scale, such as yarn or abf."
         )
     return changed
 
@@ -158,8 +161,8 @@ def attention_modules(model: nn.Module, layers: int) -> dict[int, nn.Module]:
     by_layer: dict[int, nn.Module] = {int(module.layer_idx): module for module in found}  # type: ignore[arg-type]
     if len(found) != layers or sorted(by_layer) != list(range(layers)):
         raise ModelError(
-            f"a model must have one attention module in each of its {layers} layers, because the scale is set by layer; "
-            f"found {len(found)} with layer numbers {sorted(by_layer)}. Extend the causal language model itself."
+            f"a model must have one attention module in each of its {layers} layers, because the scale is set by "
+            f"layer; found {len(found)} with layer numbers {sorted(by_layer)}. Extend the causal language model itself."
         )
     return by_layer
 
@@ -180,8 +183,8 @@ def without_scale(model: nn.Module) -> Iterator[None]:
 
 def wrap_attention_functions() -> None:
     """Puts the wrapper around transformers' attention functions; a second call changes nothing."""
-    for key, function in list(AttentionInterface._global_mapping.items()):
-        AttentionInterface.register(key, _scaled(function))
+    for key in ALL_ATTENTION_FUNCTIONS.valid_keys():
+        AttentionInterface.register(key, _scaled(ALL_ATTENTION_FUNCTIONS[key]))
     look_up = AttentionInterface.get_interface
     if hasattr(look_up, _MARK):
         return

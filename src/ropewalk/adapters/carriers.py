@@ -69,12 +69,14 @@ def carrier(method: Method, rope: Rope, target_length: int, family: Family, laye
     for parameters in _candidates(method, rope, target_length, factor, family):
         kind = parameters["rope_type"]
         window = rope.trained_length if kind == "dynamic" else target_length
-        if _computes(parameters, method, rope, window, target_length, factor):
+        if _computes(parameters, method, rope, target_length, factor):
             return Carrier(kind, parameters, window, method.scale_varies)
+    admitted = "all types" if family.rope_types is None else " and ".join(family.rope_types)
     raise CarrierError(
-        f"a config must give the numbers of the method exactly, because a model that is silently off is worse than none; "
-        f"no rope type of transformers does for '{method.name}' with this model. Static methods with frequencies of at "
-        "least 0 always can; a method that depends on the length must be dynamic NTK, or be frozen by at(length)."
+        f"a config must give the numbers of the method exactly, because a model that is silently off is worse than "
+        f"none; no rope type of transformers does for '{method.name}' with this model (its family admits {admitted}). "
+        "A method that depends on the length can only be dynamic NTK, in a family that admits 'dynamic': choose a "
+        "static method instead."
     )
 
 
@@ -136,7 +138,9 @@ def _native(method: Method, rope: Rope, factor: float) -> Iterator[dict[str, Any
     yarn = {"rope_type": "yarn", "factor": slowest, **original, **ramp, **same_base}
     yield yarn
     yield {**yarn, "attention_factor": factor}
-    bends = {key: float(options.get(key, default)) for key, default in (("low_freq_factor", 1), ("high_freq_factor", 4))}
+    bends = {
+        key: float(options.get(key, default)) for key, default in (("low_freq_factor", 1), ("high_freq_factor", 4))
+    }
     yield {"rope_type": "llama3", "factor": slowest, **original, **bends, **same_base}
 
 
@@ -158,38 +162,35 @@ def _container(method: Method, rope: Rope, target_length: int, factor: float) ->
 
 
 def _rounded(base: float, old: float) -> float:
-    """The old base where the fit returns it up to rounding, so that 'unchanged' is written unchanged."""
-    return float(old) if math.isclose(base, old, rel_tol=1e-9) else base
+    """Without the rounding of the fit, so that 'unchanged' is written unchanged and 500000 as 500000."""
+    return float(old) if math.isclose(base, old, rel_tol=1e-9) else float(f"{base:.10g}")
 
 
-def _computes(
-    parameters: Mapping[str, Any], method: Method, rope: Rope, window: int, target_length: int, factor: float
-) -> bool:
+def _computes(parameters: Mapping[str, Any], method: Method, rope: Rope, target_length: int, factor: float) -> bool:
     """Whether transformers' own table from these parameters is the method's, at every length that matters."""
     if method.depends_on_length and parameters["rope_type"] != "dynamic":
         return False
     middle = (rope.trained_length + target_length) // 2
     lengths = (rope.trained_length, middle, target_length) if method.depends_on_length else (target_length,)
     for length in lengths:
-        table, multiplier = transformers_table(parameters, rope.head_dim, window, length)
+        table, multiplier = transformers_table(parameters, rope, length)
         wanted = method.at(length).frequencies(rope)
         if not (np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=1e-12) and math.isclose(multiplier, factor)):
             return False
     return True
 
 
-def transformers_table(
-    parameters: Mapping[str, Any], head_dim: int, window: int, length: int
-) -> tuple[Floats, float]:
+def transformers_table(parameters: Mapping[str, Any], rope: Rope, length: int) -> tuple[Floats, float]:
     """What transformers computes: frequencies `[pairs]` in radians per token, and the factor on cos and sin."""
+    kind = parameters["rope_type"]
     config = LlamaConfig(
-        hidden_size=head_dim,
+        hidden_size=rope.head_dim,
         num_attention_heads=1,
-        head_dim=head_dim,
-        max_position_embeddings=window,
+        head_dim=rope.head_dim,
+        # Only dynamic computes with this number; the others merely compare it and log what they find odd.
+        max_position_embeddings=rope.trained_length + (kind == "llama3"),
         rope_parameters={key: value for key, value in parameters.items() if not key.endswith("_mscale")},
     )
-    kind = parameters["rope_type"]
     if kind == "default":
         table, multiplier = LlamaRotaryEmbedding.compute_default_rope_parameters(config)
     else:

@@ -169,6 +169,11 @@ def read_model_config(source: str | Path) -> ModelConfig:
     return parse_config(_read_json(path), path)
 
 
+def loaded_config(model: Any) -> ModelConfig:
+    """The typed view of a loaded model's config."""
+    return parse_config(model.config.to_dict(), Path(model.config.name_or_path or type(model).__name__))
+
+
 def parse_config(raw: Mapping[str, Any], path: Path) -> ModelConfig:
     """The typed view of a config.json that was read from `path` already (see `read_model_config`)."""
     text = text_part(raw)

@@ -30,6 +30,7 @@ class Family:
             `top` (from `max_window_layers` on, with `use_sliding_window`), `even`, `three-of-four`.
         rope_per_layer_type: `rope_parameters` is nested: one entry for sliding layers, one for full ones.
         rope_types: Native rope types that the family's own validation admits; None means all.
+        needs_head_dim: transformers' yarn and dynamic fail unless the config says `head_dim`, which it may leave null.
     """
 
     base: float = 10_000.0
@@ -38,6 +39,7 @@ class Family:
     sliding: str = "none"
     rope_per_layer_type: bool = False
     rope_types: tuple[str, ...] | None = None
+    needs_head_dim: bool = False
 
     def layer_types(self, config: Mapping[str, Any], layers: int) -> tuple[str, ...]:
         """The attention type of each layer, from the config or from the family's rule."""
@@ -63,9 +65,8 @@ SUPPORTED: dict[str, Family] = {
     "gpt_neox": Family(rotated_fraction=0.25),
     "granite": Family(),
     "llama": Family(),
-    "ministral": Family(sliding="all"),
     "mistral": Family(sliding="all"),
-    "mixtral": Family(base=1_000_000.0, sliding="all"),
+    "mixtral": Family(base=1_000_000.0, sliding="all", needs_head_dim=True),
     "olmo": Family(),
     "olmo2": Family(),
     "olmo3": Family(base=500_000.0, sliding="three-of-four", rope_per_layer_type=True),

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 # GPT-NeoX-type config classes read these names from the top level, and nothing else.
 _OLD_NAMES = {"gpt_neox": ("rotary_emb_base", "rotary_pct")}
+# The config classes of these families in 4.57 admit exactly {"type", "factor"}, for linear and dynamic alone. Of what
+# they do not admit they raise an error, which is better than computing without it.
+_TYPE_AND_FACTOR = ("olmo", "olmo2")
+
+
+def transformers_4_refuses(model_type: str, kind: str) -> bool:
+    """Whether the family's config class in transformers 4.57 raises an error for a rope type (5.x reads them all)."""
+    if model_type in _TYPE_AND_FACTOR:
+        return kind not in ("default", "linear", "dynamic")
+    return model_type == "phi3" and kind != "default"
 
 
 def rope_parameters(text: Mapping[str, Any], rope: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,10 +57,12 @@ def both_spellings(config: Mapping[str, Any]) -> dict[str, Any]:
     full = rope_dictionary(config, model_type)
     scales = scaling_type(full) != "default"
     base, fraction = full.pop("rope_theta"), full.pop("partial_rotary_factor")
-    full.pop("type", None)
-    after = {**config, "rope_theta": base, "rope_scaling": full if scales else None}
+    full["rope_type"] = full.pop("type", None) or full.get("rope_type", "default")
+    short = model_type in _TYPE_AND_FACTOR and full["rope_type"] in ("linear", "dynamic")
+    scaling = {"type": full["rope_type"], "factor": full["factor"]} if short else full
+    after = {**config, "rope_theta": base, "rope_scaling": scaling if scales else None}
     if not isinstance(config.get("rope_parameters"), dict):
-        after["rope_parameters"] = rope_parameters(config, {**full, "rope_type": scaling_type(full), "rope_theta": base})
+        after["rope_parameters"] = rope_parameters(config, {**full, "rope_theta": base})
     old_base, old_fraction = _OLD_NAMES.get(model_type, ("rope_theta", "partial_rotary_factor"))
     after[old_base] = base
     if fraction != 1.0 or old_fraction in config:

@@ -1,7 +1,7 @@
 """Which distances between two tokens a training window shows.
 
-Attention knows positions only through distances. A sampler trains a distance if some pair of tokens of the window stands
-that far apart; what no window shows, the model must guess.
+Attention knows positions only through distances. A sampler trains a distance if some pair of tokens of the window
+stands that far apart; what no window shows, the model must guess.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def explain(
 ) -> dict[str, Any]:
     """Everything about a method or a sampler for one geometry.
 
-    A method whose frequencies depend on the length of the text is shown at the target length. A sampler alone leaves the
-    frequencies as they are.
+    A method whose frequencies depend on the length of the text is shown at the target length. A sampler alone leaves
+    the frequencies as they are.
 
     Args:
         name: A method, a sampler, or an alias; a preset is a method that brings its sampler.
@@ -53,9 +53,10 @@ def explain(
         seed: Seed of the draws.
 
     Returns:
-        `frequencies` (radians per token), `wavelengths` (tokens) and `stretch`, fastest pair first, None where infinite;
-        `attention_scale`, a list of {position, first_layer, last_layer}; `pairs`; where there is a sampler `examples` (at
-        most 8 lists of positions) and `coverage`; and what was asked for.
+        `frequencies` (radians per token), `wavelengths` (tokens) and `stretch`, fastest pair first, None where
+        infinite; `attention_scale`, a list of {position, first_layer, last_layer}; `pairs`; where there is a sampler
+        `examples` (at most 8 lists of positions) and `coverage`; what was asked for; and `derived_options`, the names
+        of options that were neither given nor left at their defaults (a factor, or a method's example values).
 
     Raises:
         UnknownNameError: No such method, sampler or option.
@@ -72,6 +73,7 @@ def explain(
         "aliases": list(subject.aliases),
         "describe": method.describe(rope) if name in METHODS else subject.name,
         "options": subject.options,
+        "derived_options": _derived(subject, options or {}),
         "rope": dataclasses.asdict(rope),
         "target_length": target_length,
         "paper": _paper(subject.paper),
@@ -125,6 +127,11 @@ def _resolve(name: str, rope: Rope, target_length: int, options: dict[str, Any])
     if sampler_class is not None:
         sampler = sampler_class.with_options({key: value for key, value in options.items() if key in of_sampler})
     return method, sampler
+
+
+def _derived(subject: Method | Sampler, given: Mapping[str, Any]) -> list[str]:
+    defaults = {field.name: field.default for field in dataclasses.fields(subject)}
+    return [key for key in subject.option_names() if key not in given and getattr(subject, key) != defaults[key]]
 
 
 def _paper(paper: Paper) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 Paper: Chen, Wong, Chen, Tian (2023), arXiv:2306.15595, section 2.3 and appendix A; the extrapolation bound is Su et al.
 (2021), arXiv:2104.09864, section 3.4.3.
 
-A score at distance s is a(s) = Re sum_j h_j exp(i s f_j) with h_j from query and key. Between two neighbouring distances
-it differs from the straight line through them by at most max|h| * (s - s1)(s2 - s) * sum(f_j^2) / 2. The paper prints
-d / (4 ln base) in the place of sum(f_j^2), from base^x <= 1 + x ln base, which has the wrong sign: for d = 128 and base
-1e4 the true sum is 3.99831 and the printed value 3.47436, and `counter_example` exceeds the printed bound.
+A score at distance s is a(s) = Re sum_j h_j exp(i s f_j) with h_j from query and key. Between two neighbouring
+distances it differs from the straight line through them by at most max|h| * (s - s1)(s2 - s) * sum(f_j^2) / 2. The
+paper prints d / (4 ln base) in the place of sum(f_j^2), from base^x <= 1 + x ln base, which has the wrong sign: for
+d = 128 and base 1e4 the true sum is 3.99831 and the printed value 3.47436, and `counter_example` exceeds the printed
+bound.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def printed_interpolation_bound(rope: Rope) -> float:
 
 def counter_example(rope: Rope) -> NDArray[np.complex128]:
     """Coefficients of size 1 whose error at distance 1/2 exceeds the printed bound, `[pairs]`: all pairs meet there."""
-    return np.exp(-0.5j * rope.frequencies)
+    coefficients: NDArray[np.complex128] = np.exp(-0.5j * rope.frequencies)
+    return coefficients
 
 
 def partial_sums(rope: Rope, distances: Floats) -> Floats:

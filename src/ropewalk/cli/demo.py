@@ -12,13 +12,23 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the model, the numbers and the figure go.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of every draw of the run.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DIR.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw of the run.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Watch the window of a small language model grow eight-fold, with evidence.
+    """Watch a small model's window grow eight-fold, with evidence.
 
-    Extends the built-in model from 256 to 2,048 tokens, trains it, and measures it before and after.
+    Extends the built-in model from 256 to 2,048 tokens, trains it, and measures it before and after. An earlier demo in
+    DIR is replaced.
     """
-    from ropewalk.run.demo import demo as run_demo
+    from ropewalk.cli.output import show, show_json
+    from ropewalk.cli.progress import LiveReporter
+    from ropewalk.report.tables import demo_tables
+    from ropewalk.run.demo import run_demo
 
-    run_demo(output, seed=seed, overwrite=overwrite)
+    with LiveReporter() as reporter:
+        result = run_demo(output, seed=seed, reporter=reporter)
+    if as_json:
+        show_json(result.model_dump(mode="json"))
+        return
+    show(*demo_tables(result))
+    show(f"figure {output / 'figure.png'}, numbers {output / 'result.json'}, model {output / 'model'}")

@@ -41,7 +41,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     cite: Annotated[bool, typer.Option("--cite", help="Print the BibTeX entries only.")] = False,
 ) -> None:
-    """Show what a method does to each rotary pair, and the paper's idea behind it.
+    """Show what a method does to each rotary pair, and why.
 
     Without NAME, lists all methods and training-position samplers.
     """
@@ -69,7 +69,7 @@ def explain(
         draws=draws,
         seed=seed,
     )
-    show_json(facts) if as_json else show(*explanation(entries(name), rope, target_length, facts))
+    show_json(facts) if as_json else show(*explanation(entries(name), rope, facts))
 
 
 def bibliography(chosen: Iterable[Any]) -> list[str]:

@@ -46,7 +46,7 @@ def extend(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DIR.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Extend the context window of a model, train it if asked, and save it.
+    """Extend a model's context window, train it if asked, and save it.
 
     Without training steps no weight is read: the config changes and the weight files are copied.
     """

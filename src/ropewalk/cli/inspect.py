@@ -18,7 +18,7 @@ def inspect(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, a hub id, or 'builtin'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Show a model's window, rotary pairs and cache size, from its config alone.
+    """Show window, rotary pairs and cache size from a model's config.
 
     Warns where the config contradicts itself. Exit code 2 where the model has no rotary embedding.
     """
@@ -36,6 +36,8 @@ def inspect(
 
 def summary(config: ModelConfig) -> dict[str, Any]:
     """Everything that `inspect` knows, ready for JSON; lengths in tokens, pairs counted from the fastest."""
+    from ropewalk.analysis.pairs import incomplete_pairs
+
     rope = config.rope
     return {
         "path": str(config.path),
@@ -49,7 +51,7 @@ def summary(config: ModelConfig) -> dict[str, Any]:
         "declared_scaling": dict(config.declared_scaling) if config.declared_scaling else None,
         "extension": dict(config.extension) if config.extension else None,
         "trained_pair_fraction": rope.trained_pair_fraction,
-        "incomplete_pairs": incomplete_pairs(config),
+        "incomplete_pairs": incomplete_pairs(rope.frequencies, rope.trained_length).tolist(),
         "wavelengths": rope.wavelengths.tolist(),
         "layers": config.layers,
         "query_heads": config.query_heads,
@@ -72,11 +74,6 @@ def refusal(config: ModelConfig) -> str | None:
     except ModelError as error:
         return str(error)
     return None
-
-
-def incomplete_pairs(config: ModelConfig) -> list[int]:
-    """The pairs that never complete a turn inside the trained window: beyond it their angles are new to the model."""
-    return [pair for pair, turns in enumerate(config.rope.turns) if turns < 1]
 
 
 def described(config: ModelConfig) -> list[tuple[str, str]]:
@@ -132,8 +129,10 @@ def _partial(config: ModelConfig) -> str:
 
 
 def _incomplete(config: ModelConfig) -> str:
-    pairs = incomplete_pairs(config)
-    if not pairs:
+    from ropewalk.analysis.pairs import incomplete_pairs
+
+    pairs = incomplete_pairs(config.rope.frequencies, config.rope.trained_length)
+    if not len(pairs):
         return "none: every pair has met all its angles"
     waves = config.rope.wavelengths
     return (

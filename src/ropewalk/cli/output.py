@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ropewalk.errors import RopewalkError
+
+# A list without lists, objects or strings inside; a JSON string holds no line break, so no match begins in one.
+_INNERMOST_NUMBERS = re.compile(r"\[\n([^\[\]{}\"]*)\]")
 
 
 def console(*, error: bool = False) -> Console:
@@ -33,8 +37,12 @@ def show(*parts: RenderableType) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Prints one JSON document; a number that JSON cannot hold (NaN, infinity) is our mistake and raises."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    """Prints one JSON document, each list of numbers on a line of its own.
+
+    A number that JSON cannot hold (NaN, infinity) is our mistake and raises.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write(_INNERMOST_NUMBERS.sub(lambda match: "[" + " ".join(match[1].split()) + "]", text) + "\n")
     sys.stdout.flush()  # a reader that has gone away must be met here, where it is handled, and not at exit
 
 
@@ -65,7 +73,7 @@ def print_stopped() -> None:
     console(error=True).print("Stopped by Ctrl-C.", style="bold")
 
 
-def plain_table(*columns: str, title: str | None = None) -> Table:
+def plain_table(*columns: str) -> Table:
     """An empty table in the style of all of ours: a line under the head, none elsewhere.
 
     A column whose name starts with `>` is aligned to the right.
@@ -73,10 +81,17 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left")
     return table
+
+
+def titled(title: str, table: Table) -> list[RenderableType]:
+    """A table below its title, which may be wider than the table, and an empty line after it."""
+    from rich.text import Text
+
+    return [Text(title, style="bold"), "", table, ""]
 
 
 def facts(rows: list[tuple[str, str]]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ropewalk import methods, positions
-from ropewalk.cli.output import plain_table
+from ropewalk.cli.output import plain_table, titled
 from ropewalk.errors import unknown_name
 from ropewalk.method import METHODS, Method
 from ropewalk.sampler import SAMPLERS, Sampler
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
     from ropewalk.method import Paper
 
+# Width, or share of what is left: the same in both tables, so that their columns stand below one another.
+COLUMN_SHAPES = ((12, None), (None, 4), (11, None), (None, 3), (16, None))
+LONGEST_NAME = 30  # a summary begins with the method's full name and a colon
+
 Entry: TypeAlias = "type[Method] | type[Sampler]"
 
 
 def entries(name: str | None) -> list[Entry]:
-    """The method and the sampler of a name or alias (a preset and its sampler share one), or all of both.
+    """The method of a name or alias with the sampler it brings, or the sampler of that name, or all of both.
 
     Raises:
         UnknownNameError: Neither a method nor a sampler has that name.
@@ -31,6 +35,9 @@ def entries(name: str | None) -> list[Entry]:
     found = [register[name] for register in registers if name in register]
     if not found:
         raise unknown_name("method or sampler", name, {*METHODS, *SAMPLERS})
+    brought = getattr(found[0], "sampler", None)
+    if brought is not None and SAMPLERS[brought] not in found:
+        found.append(SAMPLERS[brought])
     return found
 
 
@@ -52,7 +59,8 @@ def idea(entry: Entry) -> str:
     """The first sentence of the module's docstring, without the name in front of it."""
     first = entry.sections()["Summary"].split("\n\n")[0].replace("\n", " ")
     head, colon, rest = first.partition(": ")
-    return rest if colon and len(head) <= 30 else first
+    phrase = rest if colon and len(head) <= LONGEST_NAME else first
+    return phrase.removesuffix(".")
 
 
 def listing() -> dict[str, list[dict[str, Any]]]:
@@ -78,26 +86,22 @@ def _record(entry: Entry) -> dict[str, Any]:
 def overview() -> list[RenderableType]:
     """The table of methods, the table of samplers, and where to read on."""
     return [
-        _table("Methods", [methods.get(name) for name in methods.names()]),
-        _table("Training positions", [positions.get(name) for name in positions.names()]),
-        "More about one: ropewalk explain NAME. Any sampler goes with any method: --method yarn --positions cream.",
+        *titled("Methods", _table([methods.get(name) for name in methods.names()])),
+        *titled("Training positions", _table([positions.get(name) for name in positions.names()])),
+        "More about one: ropewalk explain NAME. Any training positions go with any method.",
     ]
 
 
-def _table(title: str, chosen: list[Entry]) -> Table:
-    table = plain_table("name", "idea", "changes", "needs", "paper", title=title)
-    table.show_lines = False
-    table.columns[0].min_width = 12
+def _table(chosen: list[Entry]) -> Table:
+    table = plain_table("name", "idea", "changes", "needs", "paper")
+    table.expand = True
+    for column, (width, ratio) in zip(table.columns, COLUMN_SHAPES, strict=True):
+        column.width, column.ratio = width, ratio
     for entry in chosen:
         names = "\n".join([entry.name, *(f"({alias})" for alias in entry.aliases)])
-        table.add_row(
-            names,
-            idea(entry),
-            "\n".join(changes(entry)) or "nothing",
-            _needs(entry),
-            _reference(entry.paper),
-            end_section=True,
-        )
+        changed = "\n".join(changes(entry)) or "nothing"
+        table.add_row(names, idea(entry), changed, _needs(entry), _reference(entry.paper))
+        table.add_section()
     return table
 
 

@@ -1,0 +1,1 @@
+"""Measures models: likelihood and recall against context length, with intervals, sample by sample."""

@@ -168,7 +168,7 @@ def sliding_nll(model: Any, stream: ArrayLike, *, window: int, stride: int) -> F
         MeasurementError: No such window or stride.
     """
     ids = np.asarray(stream, dtype=np.int64)
-    if not (2 <= window and 1 <= stride <= window and len(ids) >= 2):
+    if not (window >= 2 and 1 <= stride <= window and len(ids) >= 2):
         raise MeasurementError(
             f"sliding windows need at least 2 tokens and a stride from 1 to the window; got window {window}, "
             f"stride {stride}, {len(ids)} tokens."

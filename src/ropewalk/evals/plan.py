@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ropewalk.errors import OptionError, unknown_name
 
@@ -39,7 +40,7 @@ class EvaluationPlan:
     scored: int = 128
     windows_per_document: int = 8
     repeats_per_document: int = 2
-    streams: int = 8
+    streams: int = 16
     depths: tuple[float, ...] = tuple(round(i / 9, 4) for i in range(10))
     trials: int = 3
     contexts: int = 16
@@ -65,7 +66,7 @@ class EvaluationPlan:
                 )
 
     def _check_lengths(self) -> None:
-        increasing = all(a < b for a, b in zip(self.lengths, self.lengths[1:], strict=False))
+        increasing = all(a < b for a, b in pairwise(self.lengths))
         if not self.lengths or not increasing or self.scored < 1:
             raise OptionError(
                 f"lengths must increase and at least one token must be scored; got lengths {list(self.lengths)} and "
@@ -79,7 +80,7 @@ class EvaluationPlan:
         if self.measures_far and self.longest - self.near < 2 * self.scored:
             raise OptionError(
                 f"what repeats from far back needs {2 * self.scored} tokens between the two lengths that it compares; "
-                f"got {self.near} and {self.longest}. Give a longer longest length, or leave 'repeated' and 'streams' out."
+                f"got {self.near} and {self.longest}. Give a longer last length, or leave 'repeated' and 'streams' out."
             )
 
     @property

@@ -66,7 +66,7 @@ class _Reader:
     ends: frozenset[int]
     new_tokens: int
 
-    def settle(self, answer: Answer, tokens: Iterable[int]) -> None:
+    def read(self, answer: Answer, tokens: Iterable[int]) -> None:
         """Appends greedy tokens until the verdict is certain."""
         for token in tokens:
             if answer.correct is not None or answer.failed:
@@ -122,7 +122,7 @@ def answer_all(
         [Answer(index, number, question) for number, question in enumerate(context.questions)]
         for index, context in enumerate(contexts)
     ]
-    reader = _Reader(tokenizer, _end_tokens(model, tokenizer), new_tokens)
+    reader = _Reader(tokenizer, _end_tokens(model), new_tokens)
     order = sorted(range(len(contexts)), key=lambda index: len(contexts[index].context))
     longest = max((context.length for context in contexts), default=0) + new_tokens
     with torch.inference_mode():
@@ -174,7 +174,7 @@ def _force(model: Any, reader: _Reader, cache: Any, batch: Sequence[Answer]) -> 
             continue
         same = written[:-1] == answer.question.answer
         known = size if same.all() else int(np.argmin(same))
-        reader.settle(answer, written[: known + 1].tolist())
+        reader.read(answer, written[: known + 1].tolist())
 
 
 def _decode(model: Any, reader: _Reader, cache: Any, batch: Sequence[Answer]) -> None:
@@ -213,7 +213,7 @@ def _take(reader: _Reader, batch: Sequence[Answer], logits: torch.Tensor) -> tor
     finite = torch.isfinite(logits).all(-1).tolist()
     for answer, token, good in zip(batch, greedy.tolist(), finite, strict=True):
         if good:
-            reader.settle(answer, [token])
+            reader.read(answer, [token])
         elif _is_open(answer):
             answer.failed = True
     return greedy
@@ -243,11 +243,9 @@ def _cache_bytes(cache: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def _end_tokens(model: Any) -> frozenset[int]:
     """Tokens at which plain `generate` stops."""
-    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    if ends is None:
-        ends = tokenizer.eos_token_id
+    ends = model.generation_config.eos_token_id
     if ends is None:
         return frozenset()
     return frozenset([ends] if isinstance(ends, int) else ends)

@@ -50,4 +50,4 @@ def _varies(parameters: Mapping[str, Any], longest: int) -> bool:
         return True
     if kind != "longrope" or parameters.get("short_factor") == parameters.get("long_factor"):
         return False
-    return longest > parameters["original_max_position_embeddings"]
+    return longest > int(parameters["original_max_position_embeddings"])

@@ -67,7 +67,7 @@ class DynamicNtk(Method):
         object.__setattr__(self, "alpha", float(self.alpha))
 
     def frequencies(self, rope: Rope) -> Floats:
-        """Radians per token, `[pairs]`, in a forward call no longer than the trained window; see `at` for longer ones."""
+        """Radians per token, `[pairs]`, in a forward call within the trained window; see `at` for longer ones."""
         return rope.frequencies
 
     def at(self, length: int) -> DynamicNtkAt:

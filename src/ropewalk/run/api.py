@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropewalk import adapters
+from ropewalk.adapters.config import loaded_config
 from ropewalk.errors import OptionError
+from ropewalk.run.evaluation import evaluate
 from ropewalk.run.extension import run_extension
-from ropewalk.run.plan import build_method, check_target
+from ropewalk.run.plan import build_method
 from ropewalk.run.runfile import Choice, override, parse_run, read_run
+
+__all__ = ["evaluate", "extend", "extend_from_flags", "flags_as_run"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,8 +72,8 @@ def extend_from_flags(
 
 def extend(
     model: PreTrainedModel | str | Path,
-    method: str | Method = "yarn",
-    target_length: int = 0,
+    method: str | Method,
+    target_length: int,
     *,
     output: str | Path | None = None,
     **options: Any,
@@ -100,9 +104,8 @@ def extend(
         values = {"model": str(model), "target_length": target_length, "method": choice.model_dump()}
         run_extension(parse_run(values, where="this run"), Path(str(output)))
         return Path(str(output))
-    config = adapters.model_config(model)
-    check_target(target_length, config)
-    adapters.extend_model(model, build_method(_choice(method, options), config, target_length), target_length)
+    chosen = build_method(_choice(method, options), loaded_config(model).rope, target_length)
+    adapters.extend_model(model, chosen, target_length)
     return model
 
 

@@ -16,8 +16,9 @@ from ropewalk.data.documents import encode, read_texts, tokenize
 from ropewalk.data.recall_windows import RecallWindows
 from ropewalk.data.windows import TextStretches, TrainingWindows
 from ropewalk.errors import OutputError
+from ropewalk.evals.environment import environment
 from ropewalk.result import ExtensionResult, ModelRecord
-from ropewalk.run.environment import default_device, environment
+from ropewalk.run.device import default_device
 from ropewalk.run.output import RECORDS, OutputFolder
 from ropewalk.run.plan import resolve
 from ropewalk.run.runfile import BUILT_IN
@@ -26,8 +27,11 @@ from ropewalk.train import trainer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ropewalk.adapters import ExtensionReport
     from ropewalk.run.plan import Plan
     from ropewalk.run.runfile import RunFile
+
+    Work = tuple[ExtensionReport, trainer.TrainingRecord | None, str | None]
 
 CHECKPOINTS = "checkpoints"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -80,17 +84,20 @@ def run_extension(
         f"{plan.method.describe(plan.config.rope)}"
     )
     try:
-        training, data = (
-            _trained(plan, folder.partial, tell) if plan.run.train.steps else _untrained(plan, folder.partial)
-        )
+        work = _trained if plan.run.train.steps else _untrained
+        report, training, data = work(plan, folder.partial, tell)
         result = ExtensionResult(
             model=ModelRecord(
                 name=plan.run.model,
-                method=plan.method.describe(plan.config.rope),
-                trained_length=plan.config.rope.trained_length,
-                target_length=plan.run.target_length,
-                rope=adapters.read_model_config(folder.partial).raw.get("rope_parameters") or {},
+                method=report.method,
+                trained_length=report.trained_length,
+                target_length=report.target_length,
+                rope=dict(report.rope_parameters),
             ),
+            carrier=report.carrier,
+            exact=report.exact,
+            notes=report.notes,
+            self_test=report.self_test,
             data=data,
             steps=training.steps if training else 0,
             tokens=training.tokens if training else 0,
@@ -116,23 +123,23 @@ def is_write_failure(error: Exception) -> bool:
     return isinstance(error, OSError | SafetensorError) or "failed writing" in str(error)
 
 
-def _untrained(plan: Plan, partial: Path) -> tuple[None, None]:
+def _untrained(plan: Plan, partial: Path, tell: Reporter) -> Work:
     """Writes the extended checkpoint without reading a weight."""
+    tell.stage("no training: the config changes, the weight files are copied")
     checkpoint = partial / "checkpoint"
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    adapters.extend_checkpoint(plan.source, checkpoint, plan.method, plan.run.target_length)
+    report = adapters.extend_checkpoint(plan.source, checkpoint, plan.method, plan.run.target_length, overwrite=True)
     for file in checkpoint.iterdir():
         file.rename(partial / file.name)
     checkpoint.rmdir()
-    return None, None
+    return report, None, None
 
 
-def _trained(plan: Plan, partial: Path, tell: Reporter) -> tuple[trainer.TrainingRecord, str]:
+def _trained(plan: Plan, partial: Path, tell: Reporter) -> Work:
     """Loads, extends, trains and saves a model."""
     settings = plan.run.train
     tokenizer = adapters.load_tokenizer(plan.source)
     model = adapters.load_model(plan.source, dtype=PRECISIONS[settings.precision], device=default_device())
-    adapters.extend_model(model, plan.method, plan.run.target_length)
+    report = adapters.extend_model(model, plan.method, plan.run.target_length)
     corpus = training_corpus(plan.run.data.files)
     windows = training_windows(plan, tokenizer, corpus)
     tell.stage(
@@ -141,7 +148,7 @@ def _trained(plan: Plan, partial: Path, tell: Reporter) -> tuple[trainer.Trainin
     )
     record = trainer.train(model, windows, settings, partial / CHECKPOINTS, report=tell.step)
     adapters.save_model(model, tokenizer, partial)
-    return record, corpus.fingerprint
+    return report, record, corpus.fingerprint
 
 
 def training_corpus(files: tuple[str, ...]) -> Corpus:

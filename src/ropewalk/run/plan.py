@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ropewalk import methods, positions
 from ropewalk.errors import DataError, ModelError, OptionError, RopewalkError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ropewalk.adapters.config import ModelConfig
     from ropewalk.method import Method
+    from ropewalk.rope import Rope
     from ropewalk.sampler import Sampler
 
 
@@ -48,8 +49,9 @@ def resolve(run: RunFile) -> Plan:
 
     source = resolve_source(run.model)
     config = read_model_config(source)
+    config.require_unscaled()
     check_target(run.target_length, config)
-    method = build_method(run.method, config, run.target_length)
+    method = build_method(run.method, config.rope, run.target_length)
     choice = run.positions or Choice(name=method.sampler or "contiguous")
     sampler = positions.get(choice.name).with_options(choice.options)
     window = run.data.window or (run.target_length if sampler.trains_at_target else config.rope.trained_length)
@@ -79,9 +81,8 @@ def check_target(target_length: int, config: ModelConfig) -> None:
         )
 
 
-def build_method(choice: Choice, config: ModelConfig, target_length: int) -> Method:
+def build_method(choice: Choice, rope: Rope, target_length: int) -> Method:
     """The method of a choice; a name that is only a sampler's is refused with the way to say it."""
-    options: dict[str, Any] = choice.options
     try:
         cls = methods.get(choice.name)
     except RopewalkError:
@@ -91,7 +92,7 @@ def build_method(choice: Choice, config: ModelConfig, target_length: int) -> Met
                 f"say --positions {choice.name} together with --method linear, or another method."
             ) from None
         raise
-    return cls.for_target(config.rope, target_length, options)
+    return cls.for_target(rope, target_length, choice.options)
 
 
 def resolve_data(run: RunFile, source: Path) -> tuple[str, ...]:

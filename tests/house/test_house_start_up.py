@@ -12,7 +12,8 @@ import typer
 import ropewalk
 from ropewalk.cli.app import app
 
-HEAVY = ("torch", "transformers", "datasets", "accelerate", "matplotlib", "pydantic", "numpy", "rich")
+# pydantic is not among them: typer itself reads arguments with it.
+HEAVY = ("torch", "transformers", "datasets", "accelerate", "matplotlib", "numpy", "rich")
 VERBS = tuple(typer.main.get_command(app).commands)
 
 

@@ -1,0 +1,264 @@
+"""Applies a method to a loaded model in place, or to a checkpoint folder without reading its weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropewalk import methods
+from ropewalk.adapters import attention, files, selftest
+from ropewalk.adapters.carriers import Carrier, carrier
+from ropewalk.adapters.config import (
+    RECORD,
+    RECORD_VERSION,
+    ModelConfig,
+    loaded_config,
+    read_model_config,
+    resolve_source,
+)
+from ropewalk.adapters.families import SLIDING, supported_family
+from ropewalk.adapters.spelling import both_spellings, rope_parameters, transformers_4_refuses
+from ropewalk.errors import ModelError, OptionError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from transformers import PreTrainedModel
+
+    from ropewalk.method import Method
+    from ropewalk.rope import Rope
+
+
+@dataclass(frozen=True)
+class ExtensionReport:
+    """What an extension did.
+
+    Attributes:
+        method: Such as `yarn, factor 8`.
+        trained_length: Tokens of the window before.
+        target_length: Tokens of the window after.
+        carrier: Rope type that is written: `default`, `linear`, `dynamic`, `yarn`, `llama3` or `longrope`.
+        exact: Plain transformers computes the method from the config; if False, `ropewalk.load` is needed.
+        rope_parameters: What is written, as transformers 5 spells it.
+        notes: Sentences for people: layers left alone, what other readers will see.
+        self_test: What was checked after the extension, one phrase each.
+    """
+
+    method: str
+    trained_length: int
+    target_length: int
+    carrier: str
+    exact: bool
+    rope_parameters: Mapping[str, Any]
+    notes: tuple[str, ...]
+    self_test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    config: ModelConfig
+    method: Method
+    target_length: int
+    carrier: Carrier
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The config entries that the extension sets, in the spelling of transformers 5."""
+        text, rope = self.config.text, self.config.rope
+        changes: dict[str, Any] = {
+            "rope_parameters": rope_parameters(text, self.carrier.rope_parameters),
+            "max_position_embeddings": self.carrier.max_position_embeddings,
+            RECORD: record(self.method, rope, self.target_length),
+        }
+        if text.get("original_max_position_embeddings") is not None:
+            changes["original_max_position_embeddings"] = rope.trained_length
+        if supported_family(self.config.model_type).needs_head_dim:
+            changes["head_dim"] = self.config.head_size
+        return changes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about this extension."""
+        found = []
+        types, window = self.config.layer_types, self.config.sliding_window
+        if SLIDING in types and window:
+            found.append(
+                f"{types.count(SLIDING)} of {len(types)} layers slide over {window:,} tokens and keep that window"
+            )
+        if self.carrier.records_scale:
+            found.append(
+                "the attention scale varies with the position: plain transformers sees the frequencies alone, "
+                "ropewalk.load the whole method"
+            )
+        if transformers_4_refuses(self.config.model_type, self.carrier.name):
+            found.append(
+                f"transformers 4 refuses '{self.carrier.name}' for {self.config.model_type} with an error; 5 reads it"
+            )
+        if self.method.depends_on_length:
+            found.append("the frequencies depend on the length of each call: cached keys are not exact")
+        return tuple(found)
+
+    def report(self, self_test: tuple[str, ...]) -> ExtensionReport:
+        rope = self.config.rope
+        return ExtensionReport(
+            method=self.method.describe(rope),
+            trained_length=rope.trained_length,
+            target_length=self.target_length,
+            carrier=self.carrier.name,
+            exact=self.carrier.exact,
+            rope_parameters=self.changes["rope_parameters"],
+            notes=self.notes,
+            self_test=self_test,
+        )
+
+
+def extend_model(model: PreTrainedModel, method: Method | str, target_length: int) -> ExtensionReport:
+    """Extends a loaded model in place and tests it.
+
+    Args:
+        model: A causal language model of a supported family.
+        method: The method, or its name with the options that fit the target.
+        target_length: Tokens of the new window.
+
+    Raises:
+        OptionError: A target that is below the trained window.
+        ModelError: A family that ropewalk does not extend, or a model that is scaled already.
+        CarrierError: The method cannot be written exactly.
+        SelfTestError: The extended model does not compute the method; the model is then as it was before.
+    """
+    config = loaded_config(model)
+    plan = _plan(config, method, target_length)
+    with _restored_on_error(model):
+        for key, value in plan.changes.items():
+            setattr(model.config, key, copy.deepcopy(value))
+        replace_rotary(model)
+        if plan.carrier.records_scale:
+            attention.attach(model, plan.method, config, target_length)
+        checked = selftest.check_model(model, plan.method, config, target_length)
+    return plan.report(checked)
+
+
+def extend_checkpoint(
+    source: str | Path,
+    output: str | Path,
+    method: Method | str,
+    target_length: int,
+    *,
+    link: bool = False,
+    overwrite: bool = False,
+) -> ExtensionReport:
+    """Extends a checkpoint folder: the config changes, the weight files are copied or linked, never read.
+
+    Args:
+        source: `builtin`, a folder, or a hub id.
+        output: The folder to write; it appears complete or not at all.
+        method: The method, or its name with the options that fit the target.
+        target_length: Tokens of the new window.
+        link: Hard links instead of copies: no disk space, but both folders then share the weight files.
+        overwrite: Replace an output folder that exists.
+
+    Raises:
+        OptionError: A target that is below the trained window.
+        ModelError: No such model, a family that ropewalk does not extend, or a model that is scaled already.
+        CarrierError: The method cannot be written exactly.
+        OutputError: The output exists, lies inside the source, or cannot be written.
+        SelfTestError: A model with the new config does not compute the method; nothing is left behind.
+    """
+    plan = _plan(read_model_config(source), method, target_length)
+    origin, target = resolve_source(source), Path(output)
+    if target.resolve() == origin.resolve() or origin.resolve() in target.resolve().parents:
+        raise OutputError(f"the output must lie outside the source, which stays as it is; got {target}. Name another.")
+    with files.whole_folder(target, overwrite=overwrite) as partial:
+        files.bring_weights(origin, partial, link=link)
+        if plan.config.text is not plan.config.raw:
+            raise ModelError("a model with a text_config inside cannot be extended yet; extend its language model.")
+        files.write_json(partial / "config.json", both_spellings({**plan.config.raw, **_without_old(plan.changes)}))
+        files.set_tokenizer_length(partial, target_length)
+        checked = selftest.check_folder(partial, plan.method, plan.config, target_length)
+    return plan.report(checked)
+
+
+def record(method: Method, rope: Rope, target_length: int) -> dict[str, Any]:
+    """What ropewalk writes into a config about an extension; `recorded_method` reads it."""
+    return {
+        "format_version": RECORD_VERSION,
+        "method": method.name,
+        "options": method.options,
+        "target_length": target_length,
+        "rope": {"head_dim": rope.head_dim, "base": rope.base, "trained_length": rope.trained_length},
+    }
+
+
+def recorded_method(config: ModelConfig) -> Method | None:
+    """The method that a config records, or None.
+
+    Raises:
+        UnknownNameError: The method is not installed here.
+    """
+    if config.extension is None:
+        return None
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in config.extension["options"].items()}
+    return methods.get(config.extension["method"])(**options)
+
+
+def replace_rotary(model: PreTrainedModel) -> None:
+    """Rebuilds a model's rotary modules from its config, in place: changing the config alone does nothing."""
+    for name, module in list(model.named_modules()):
+        if selftest.is_rotary(module):
+            buffer = next(module.buffers())
+            fresh = type(module)(config=model.config).to(buffer.device)
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, fresh)
+
+
+def _without_old(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, with an older spelling in the source's config taken out of the way."""
+    return {**changes, "rope_scaling": None}
+
+
+def _plan(config: ModelConfig, method: Method | str, target_length: int) -> _Plan:
+    family = supported_family(config.model_type)
+    config.require_unscaled()
+    checked_target(config.rope, target_length)
+    chosen = methods.get(method).for_target(config.rope, target_length) if isinstance(method, str) else method
+    found = carrier(chosen, config.rope, target_length, family, config.layers)
+    return _Plan(config, chosen, target_length, found)
+
+
+def checked_target(rope: Rope, target_length: int) -> int:
+    """Returns the target if a model of this geometry can be extended to it.
+
+    Raises:
+        OptionError: Not a whole number, or below the trained window.
+    """
+    whole = isinstance(target_length, int) and not isinstance(target_length, bool)
+    if not whole or not math.isfinite(target_length) or target_length < rope.trained_length:
+        raise OptionError(
+            f"target_length must be a whole number of at least the trained window of {rope.trained_length:,} tokens, "
+            f"because an extension never shortens; got {target_length}. "
+            f"Eight times the window is {8 * rope.trained_length:,}."
+        )
+    return target_length
+
+
+class _restored_on_error:  # noqa: N801 - reads as the statement it is used in
+    """Gives a model its old config entries, rotary modules and no scale, if the block fails."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.entries = copy.deepcopy(dict(model.config.__dict__))
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            return
+        self.model.config.__dict__.clear()
+        self.model.config.__dict__.update(self.entries)
+        replace_rotary(self.model)
+        for module in self.model.modules():
+            module.__dict__.pop(attention.ATTRIBUTE, None)

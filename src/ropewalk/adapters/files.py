@@ -1,0 +1,107 @@
+"""Folders that appear complete or not at all, and the files of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.errors import ModelError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+WEIGHTS = (".safetensors", ".bin")
+# What a Trainer leaves in its checkpoints; and GGUF files, which carry the old rope setting inside.
+_LEFT_BEHIND = ("training_args.bin", "optimizer.bin", "trainer_state.json", "config.json")
+_LEFT_BEHIND_SUFFIXES = (".pt", ".pth", ".gguf")
+
+
+@contextmanager
+def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yields `target.partial` to write into; it becomes `target` when the block ends, and vanishes when it fails.
+
+    Raises:
+        OutputError: The target or its partial folder exists, or the disk refused something.
+    """
+    partial = target.with_name(target.name + ".partial")
+    for place in (target, partial):
+        if place.exists() and not overwrite:
+            raise OutputError(
+                f"an output folder must not exist yet, because nothing is overwritten by accident; {place} exists. "
+                "Choose another name, or pass overwrite."
+            )
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        _put_in_place(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"the output must be written whole or not at all; writing {target} failed ({error}). Nothing was left "
+            "behind: make room or choose another place, and run it again."
+        ) from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    if not target.exists():
+        partial.rename(target)
+        return
+    replaced = target.with_name(target.name + ".replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    target.rename(replaced)
+    try:
+        partial.rename(target)
+    except OSError:
+        replaced.rename(target)
+        raise
+    shutil.rmtree(replaced)
+
+
+def bring_weights(origin: Path, target: Path, *, link: bool) -> None:
+    """Copies or hard links every file of a checkpoint but config.json.
+
+    Raises:
+        ModelError: The folder holds no weights.
+        OutputError: The file system cannot link across the two places.
+    """
+    found = sorted(file for file in origin.iterdir() if file.is_file() and not file.name.startswith("."))
+    kept = [f for f in found if f.name not in _LEFT_BEHIND and f.suffix not in _LEFT_BEHIND_SUFFIXES]
+    if not any(file.suffix in WEIGHTS for file in kept):
+        raise ModelError(
+            f"a checkpoint must hold its weights as {' or '.join(WEIGHTS)} files; {origin} has none. "
+            "Fetch them, or convert the checkpoint to safetensors."
+        )
+    for file in kept:
+        if link and file.suffix in WEIGHTS:
+            try:
+                # Hub caches hold symbolic links; a hard link to one would break when the cache moves.
+                os.link(file.resolve(), target / file.name)
+            except OSError as error:
+                raise OutputError(
+                    f"hard links must stay on one file system that knows them; linking {file.name} into "
+                    f"{target.parent} failed ({error}). Copy instead (link=False)."
+                ) from error
+        else:
+            shutil.copyfile(file, target / file.name)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON as transformers does: two spaces, sorted keys."""
+    file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def set_tokenizer_length(folder: Path, length: int) -> None:
+    """Tells the tokenizer the new window, where it has a setting for it."""
+    file = folder / "tokenizer_config.json"
+    if file.is_file():
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if "model_max_length" in settings:
+            write_json(file, {**settings, "model_max_length": length})

@@ -1,0 +1,112 @@
+"""Loads what ropewalk extended, with the whole method, and saves it in both spellings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ropewalk.adapters import files
+from ropewalk.adapters.apply import recorded_method
+from ropewalk.adapters.attention import attach
+from ropewalk.adapters.config import read_model_config, resolve_source
+from ropewalk.adapters.spelling import both_spellings
+from ropewalk.errors import ModelError, OutputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_model(
+    source: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+    attention: str | None = None,
+) -> PreTrainedModel:
+    """Loads a causal language model, ready to evaluate; an attention scale that ropewalk recorded is applied.
+
+    Args:
+        source: `builtin`, a folder, or a hub id.
+        dtype: Number format to compute in. float32 by default: on a CPU bfloat16 is several times slower.
+        device: Where to put the model; None leaves it on the CPU.
+        attention: `sdpa`, `eager`, `flex_attention`, ...; None for transformers' choice.
+
+    Raises:
+        ModelError: No such model, or its files do not load.
+        NoRopeError: The model's positions are not rotary.
+    """
+    config = read_model_config(source)
+    path = resolve_source(source)
+    options: dict[str, Any] = {"attn_implementation": attention} if attention else {}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"a model folder must load in transformers; {path} does not ({error}). Check that its files are complete."
+        ) from error
+    method = recorded_method(config)
+    if method is not None and config.extension is not None and method.scale_varies:
+        attach(model, method, config, int(config.extension["target_length"]))
+    model.eval()
+    return model if device is None else model.to(device)
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """Loads the tokenizer of a model.
+
+    Raises:
+        ModelError: There is none, or it does not load.
+    """
+    path = resolve_source(source)
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
+        raise ModelError(
+            f"a model needs a tokenizer to read text with; {path} has none that loads ({str(error).splitlines()[0]}). "
+            "Copy the tokenizer files of the model that it was made from into the folder."
+        ) from error
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, folder: str | Path) -> None:
+    """Saves a model and its tokenizer so that transformers 4.57 and 5.x read the same.
+
+    Files of the same names are replaced, others stay; a failure leaves the folder as it was.
+
+    Raises:
+        OutputError: The disk refused something.
+    """
+    target = Path(folder)
+    existed = target.exists()
+    fresh = target / ".saving"
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        model.save_pretrained(fresh)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(fresh)
+            files.set_tokenizer_length(fresh, _window(model))
+        config = json.loads((fresh / "config.json").read_text(encoding="utf-8"))
+        files.write_json(fresh / "config.json", both_spellings(config))
+        for file in sorted(fresh.iterdir()):
+            file.replace(target / file.name)
+        fresh.rmdir()
+    except (OSError, SafetensorError) as error:  # the writer of the weights reports a full disk by its own type
+        shutil.rmtree(fresh if existed else target, ignore_errors=True)
+        raise OutputError(
+            f"a checkpoint must be saved whole or not at all; saving {target} failed ({error}). Nothing of it was left "
+            "behind: make room or choose another place, and save again."
+        ) from error
+    except BaseException:
+        shutil.rmtree(fresh if existed else target, ignore_errors=True)
+        raise
+
+
+def _window(model: PreTrainedModel) -> int:
+    recorded = getattr(model.config, "ropewalk", None) or {}
+    return int(recorded.get("target_length", model.config.max_position_embeddings))

@@ -1,0 +1,72 @@
+"""Evaluations on disk: `result.json` and, one line a sample, `samples.jsonl`. No torch."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ropewalk.errors import MeasurementError, OutputError
+from ropewalk.result import EvaluationResult, SampleResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+RESULT = "result.json"
+SAMPLES = "samples.jsonl"
+
+
+def write_evaluation(directory: Path, result: EvaluationResult, samples: Sequence[SampleResult]) -> EvaluationResult:
+    """Writes both files beside their places, then moves them there, so that no reader meets half a file.
+
+    Args:
+        directory: Made if it does not exist.
+        result: Written with the name of the samples' file.
+        samples: What the result rests on.
+
+    Returns:
+        The result as written.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    written = result.model_copy(update={"samples_file": SAMPLES})
+    lines = "".join(sample.model_dump_json(exclude_none=True) + "\n" for sample in samples)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Samples first: whoever finds a result finds its samples.
+        _replace(directory / SAMPLES, lines)
+        _replace(directory / RESULT, written.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"an evaluation must be written to a folder; '{directory}' cannot be written: {error.strerror}. "
+            "Give another folder."
+        ) from error
+    return written
+
+
+def read_evaluation(directory: Path) -> tuple[EvaluationResult, list[SampleResult]]:
+    """Reads what `write_evaluation` wrote.
+
+    Raises:
+        MeasurementError: There is no such result, or it was written by another format version.
+    """
+    path = directory / RESULT
+    try:
+        result = EvaluationResult.model_validate_json(path.read_text("utf-8"))
+        text = (directory / (result.samples_file or SAMPLES)).read_text("utf-8")
+        samples = [SampleResult.model_validate(json.loads(line)) for line in text.splitlines()]
+    except (OSError, ValidationError, json.JSONDecodeError) as error:
+        raise MeasurementError(
+            f"a folder of an evaluation must hold {RESULT} and {SAMPLES} as this version of ropewalk writes them; "
+            f"'{directory}' does not ({type(error).__name__}). Run 'ropewalk evaluate' with -o again."
+        ) from error
+    return result, samples
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".partial")
+    beside.write_text(text, "utf-8")
+    beside.replace(path)
