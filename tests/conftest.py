@@ -1,3 +1,11 @@
-"""Nothing but its place: pytest puts the folder of this file on the import path, so that a test of any part can say
-`from oracles import frequency_rules`.
+"""Settings of all tests. Its place matters too: pytest puts the folder of this file on the import path, so that a test
+of any part can say `from oracles import frequency_rules`.
 """
+
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine and in every run, and no verdict that depends on how busy the machine is.
+settings.register_profile(
+    "ropewalk", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ropewalk")

@@ -83,4 +83,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     suggestion = f"; did you mean '{near[0]}'?" if near else "."
-    return UnknownNameError(f"no {kind} is called '{name}'{suggestion} Known: {', '.join(names)}.")
+    known_names = f"Known: {', '.join(names)}." if names else "There is none at all."
+    return UnknownNameError(f"no {kind} is called '{name}'{suggestion} {known_names}")

@@ -23,9 +23,10 @@ from ropewalk.errors import MeasurementError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-    from ropewalk.rope import Floats, Integers
+    Floats = NDArray[np.float64]
+
 
 LEVEL = 0.95
 DRAWS = 10_000
@@ -235,7 +236,7 @@ def _cluster_totals(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Fl
             "Count them as failed instead."
         )
     order: dict[Hashable, int] = {}
-    index: Integers = np.asarray([order.setdefault(name, len(order)) for name in clusters], dtype=np.int64)
+    index = np.asarray([order.setdefault(name, len(order)) for name in clusters], dtype=np.int64)
     sums = np.bincount(index, weights=numbers, minlength=len(order))
     counts = np.bincount(index, minlength=len(order))
     return sums.astype(np.float64), counts.astype(np.float64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import resource
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ SPECIAL = {
     "gpt_neox": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}},
     "mistral": {"sliding_window": None},
     "mixtral": {"num_local_experts": 4},
+    "phi": {"num_attention_heads": 2},
+    "stablelm": {"num_attention_heads": 2, "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
     "olmo3": {"sliding_window": 32},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
     "phi3": {"original_max_position_embeddings": TRAINED},
@@ -57,6 +61,17 @@ def tiny_model(family: str = "llama", *, seed: int = 0, **changes):
                 gain = 1.0 if "embed" in name else parameter.shape[-1] ** -0.5
                 parameter.copy_(gain * torch.randn(parameter.shape, generator=generator))
     return model.eval()
+
+
+@contextmanager
+def little_space(byte_limit: int = 50_000):
+    """No file may grow beyond the limit: the operating system refuses the write, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (byte_limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def tokens(count: int, *, rows: int = 1, seed: int = 1) -> torch.Tensor:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropewalk import methods, positions
-from ropewalk.cli.explain_tables import MOST_ROWS, chosen_pairs, hanging, reflowed, run_text
+from ropewalk.cli.explain_tables import MOST_ROWS, THINNED_ROWS, chosen_pairs, hanging, reflowed, run_text
 from ropewalk.cli.output import show_json
 from ropewalk.rope import Rope
 
@@ -140,7 +140,7 @@ def test_the_shown_pairs_hold_both_ends_and_the_bends_of_the_stretch(pairs: int,
     turns = np.geomspace(650, 0.07, pairs)
     shown = chosen_pairs(stretch, turns)
     assert shown == sorted(set(shown))
-    assert len(shown) <= MOST_ROWS
+    assert len(shown) == pairs if pairs <= MOST_ROWS else len(shown) <= THINNED_ROWS
     assert {0, pairs - 1} <= set(shown)
     changing = np.flatnonzero(np.diff(stretch) > 0)
     if changing.size:
@@ -190,3 +190,8 @@ def test_lists_of_numbers_stand_on_one_line_and_mean_the_same(capsys: pytest.Cap
 def test_a_number_that_json_cannot_hold_is_not_written() -> None:
     with pytest.raises(ValueError, match="Out of range float values"):
         show_json({"value": math.nan})
+
+
+@pytest.mark.parametrize(("name", "marked"), [("none", True), ("linear", False), ("yarn", False)])
+def test_pairs_that_meet_angles_new_to_the_model_are_marked(run: Callable[..., Any], name: str, marked: bool) -> None:
+    assert ("new angles" in run("explain", name).out) == marked

@@ -18,7 +18,7 @@ from ropewalk.cli.app import build
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from click.testing import Result
+    from typer.testing import Result
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RopewalkError)]
 
@@ -119,6 +119,7 @@ def test_a_command_that_is_not_understood_says_which_part_and_ends_with_code_2(
             ["explain", "yarn", "--set", "beta_fats=1"],
             "no option of 'yarn' is called 'beta_fats'; did you mean 'beta_fast'?",
         ),
+        (["explain", "none", "--set", "a=1"], "no option of 'none' is called 'a'. There is none at all."),
         (["explain", "yarn", "--set", "factor=0"], "factor must be a finite number of at least 1"),
         (["explain", "yarn", "--set", "factor=nan"], "factor must be a finite number of at least 1"),
         (["explain", "yarn", "--set", "factor=inf"], "factor must be a finite number of at least 1"),

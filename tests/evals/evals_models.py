@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 CHARACTERS = [chr(code) for code in (10, *range(32, 127))]
 SIZES = {
@@ -33,12 +34,24 @@ def build_model(config: Any, *, seed: int = 0, spread: float = 0.3) -> Any:
     return model
 
 
+def tiny_llama(*, seed: int = 0, spread: float = 0.3, **changes: Any) -> Any:
+    """A random two-layer Llama; keywords change its config."""
+    config = LlamaConfig(**{**SIZES, "vocab_size": 97, "tie_word_embeddings": False, **changes})
+    return build_model(config, seed=seed, spread=spread)
+
+
 def character_tokenizer(*merges: tuple[str, str]) -> PreTrainedTokenizerFast:
     """One token for each printable character, with id 0 as the end of text, and tokens for the merges."""
     vocabulary = {character: number for number, character in enumerate(["<end>", *CHARACTERS])}
     for left, right in merges:
         vocabulary[left + right] = len(vocabulary)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "removed")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", clean_up_tokenization_spaces=False)
+
+
+def prose(seed: int, words: int) -> str:
+    """Random words, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    return " ".join("".join(rng.choice(letters, size=int(n))) for n in rng.integers(2, 9, size=words))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from evals_models import SIZES, build_model
+from evals_models import SIZES, build_model, tiny_llama
 from transformers import (
     CohereConfig,
     Gemma2Config,
@@ -66,14 +66,14 @@ def test_the_family_check_catches_a_bare_output_matrix(family):
     assert abs(float(bare) - plain_losses(model, tokens.numpy()).mean()) > 0.05
 
 
-def test_the_mean_equals_transformers_own_loss(tiny_llama):
+def test_the_mean_equals_transformers_own_loss():
     model, tokens = tiny_llama(), random_tokens(3, 50)
     with torch.no_grad():
         loss = float(model(torch.as_tensor(tokens), labels=torch.as_tensor(tokens)).loss)
     assert nll.token_nll(model, tokens).mean() == pytest.approx(loss, abs=1e-5)
 
 
-def test_scoring_leaves_the_model_as_it_was(tiny_llama):
+def test_scoring_leaves_the_model_as_it_was():
     model, tokens = tiny_llama(), random_tokens(2, 30)
     before = plain_losses(model, tokens)
     nll.token_nll(model, tokens)
@@ -81,14 +81,14 @@ def test_scoring_leaves_the_model_as_it_was(tiny_llama):
     np.testing.assert_array_equal(plain_losses(model, tokens), before)
 
 
-def test_a_dispatchers_forward_is_put_back(tiny_llama):
+def test_a_dispatchers_forward_is_put_back():
     model, tokens = tiny_llama(), random_tokens(2, 30)
     model.base_model.forward = own = model.base_model.forward
     nll.token_nll(model, tokens)
     assert vars(model.base_model)["forward"] is own
 
 
-def test_the_head_never_sees_more_positions_than_memory_allows(tiny_llama):
+def test_the_head_never_sees_more_positions_than_memory_allows():
     model, widths = tiny_llama(), []
     model.lm_head.register_forward_hook(lambda module, inputs, output: widths.append(output.shape[1]))
     nll.token_nll(model, random_tokens(2, 60), head_bytes=4 * 97 * 10)
@@ -97,14 +97,14 @@ def test_the_head_never_sees_more_positions_than_memory_allows(tiny_llama):
 
 
 @pytest.mark.parametrize("rope", [None, YARN], ids=["default", "yarn"])
-def test_nested_lengths_equal_separate_forwards(tiny_llama, rope):
+def test_nested_lengths_equal_separate_forwards(rope):
     model, tokens = tiny_llama(**({"rope_parameters": rope} if rope else {})), random_tokens(2, 64)
     nested = nll.nested_nll(model, tokens, [16, 33, 64])
     for length, values in nested.items():
         np.testing.assert_allclose(values, plain_losses(model, tokens[:, :length]).mean(1), atol=1e-5)
 
 
-def test_the_nesting_check_catches_a_length_dependent_rope(tiny_llama):
+def test_the_nesting_check_catches_a_length_dependent_rope():
     """Bite: the cumulative mean under dynamic NTK is not what separate forwards give."""
     model, tokens = tiny_llama(rope_parameters=DYNAMIC, max_position_embeddings=16), random_tokens(2, 64)
     nested = np.cumsum(plain_losses(model, tokens), axis=1)[:, 14] / 15
@@ -125,7 +125,7 @@ def longrope(short: float, long: float) -> dict:
 
 
 @pytest.mark.parametrize("rope", [DYNAMIC, longrope(1.0, 4.0)], ids=["dynamic", "longrope"])
-def test_nesting_a_length_dependent_rope_is_refused(tiny_llama, rope):
+def test_nesting_a_length_dependent_rope_is_refused(rope):
     model, tokens = tiny_llama(rope_parameters=rope), random_tokens(1, 64)
     with pytest.raises(MeasurementError, match=r"rope does not change with the length.*Measure each length on its own"):
         nll.nested_nll(model, tokens, [32, 64])
@@ -133,7 +133,7 @@ def test_nesting_a_length_dependent_rope_is_refused(tiny_llama, rope):
         nll.nll_by_position(model, tokens, [1, 64])
 
 
-def test_longrope_nests_where_it_is_static(tiny_llama):
+def test_longrope_nests_where_it_is_static():
     tokens = random_tokens(1, 64)
     for rope, longest in ((longrope(2.0, 2.0), 64), (longrope(1.0, 4.0), 16)):
         model = tiny_llama(rope_parameters=rope)
@@ -141,14 +141,14 @@ def test_longrope_nests_where_it_is_static(tiny_llama):
         np.testing.assert_allclose(nested[12], plain_losses(model, tokens[:, :12]).mean(1), atol=1e-5)
 
 
-def test_a_dynamic_rope_is_measured_the_same_after_a_long_call(tiny_llama):
+def test_a_dynamic_rope_is_measured_the_same_after_a_long_call():
     model, tokens = tiny_llama(rope_parameters=DYNAMIC, max_position_embeddings=16), random_tokens(2, 64)
     first = nll.token_nll(model, tokens[:, :24])
     nll.token_nll(model, tokens)
     np.testing.assert_array_equal(nll.token_nll(model, tokens[:, :24]), first)
 
 
-def test_stretches_of_positions_are_averages_of_token_losses(tiny_llama):
+def test_stretches_of_positions_are_averages_of_token_losses():
     model, tokens = tiny_llama(), random_tokens(2, 64)
     losses = plain_losses(model, tokens)
     curve = nll.nll_by_position(model, tokens, [1, 8, 32, 64])
@@ -162,7 +162,7 @@ def gpt2() -> object:
     return build_model(config)
 
 
-def test_paired_windows_equal_plain_losses_of_cropped_windows(tiny_llama):
+def test_paired_windows_equal_plain_losses_of_cropped_windows():
     windows = random_tokens(3, 64)
     for model in (tiny_llama(), gpt2()):
         for length in (16, 40, 64):
@@ -185,7 +185,7 @@ def test_the_pairing_check_catches_wrong_crops(wrong):
     assert np.abs(right - other).max() > 1e-2
 
 
-def uniform(tiny_llama):
+def uniform():
     model = tiny_llama()
     with torch.no_grad():
         model.lm_head.weight.zero_()
@@ -193,19 +193,19 @@ def uniform(tiny_llama):
 
 
 @pytest.mark.parametrize(("window", "stride"), [(16, 1), (16, 5), (16, 16), (64, 64), (50, 20)])
-def test_a_uniform_model_has_the_vocabulary_as_perplexity_under_any_stride(tiny_llama, window, stride):
-    losses = nll.sliding_nll(uniform(tiny_llama), random_tokens(64), window=window, stride=stride)
+def test_a_uniform_model_has_the_vocabulary_as_perplexity_under_any_stride(window, stride):
+    losses = nll.sliding_nll(uniform(), random_tokens(64), window=window, stride=stride)
     assert len(losses) == 63
     assert np.exp(losses.mean()) == pytest.approx(97, rel=1e-6)
 
 
-def test_one_sliding_window_is_truncation(tiny_llama):
+def test_one_sliding_window_is_truncation():
     model, tokens = tiny_llama(), random_tokens(64)
     sliding = nll.sliding_nll(model, tokens, window=64, stride=64)
     assert sliding.mean() == pytest.approx(float(nll.nested_nll(model, tokens[None], [64])[64][0]))
 
 
-def test_sliding_windows_score_each_token_with_the_context_of_their_window(tiny_llama):
+def test_sliding_windows_score_each_token_with_the_context_of_their_window():
     model, tokens = tiny_llama(), random_tokens(40)
     losses = nll.sliding_nll(model, tokens, window=16, stride=4)
     np.testing.assert_allclose(losses[:15], plain_losses(model, tokens[None, :16])[0], atol=1e-5)
@@ -213,7 +213,7 @@ def test_sliding_windows_score_each_token_with_the_context_of_their_window(tiny_
     np.testing.assert_allclose(losses[-4:], plain_losses(model, tokens[None, 24:40])[0, -4:], atol=1e-5)
 
 
-def test_the_stride_check_catches_the_mean_of_window_means(tiny_llama):
+def test_the_stride_check_catches_the_mean_of_window_means():
     """Bite: as several released codes average. The first window then counts as much as a window of two new tokens."""
     model, tokens = tiny_llama(), random_tokens(64)
     losses = nll.sliding_nll(model, tokens, window=48, stride=2)
@@ -221,7 +221,7 @@ def test_the_stride_check_catches_the_mean_of_window_means(tiny_llama):
     assert abs(np.mean(means) - losses.mean()) > 0.05
 
 
-def test_messages_say_what_must_hold(tiny_llama):
+def test_messages_say_what_must_hold():
     model, tokens = tiny_llama(), random_tokens(1, 20)
     with pytest.raises(MeasurementError, match=r"asked for 20 scored tokens in rows of 20. Score fewer"):
         nll.token_nll(model, tokens, scored=20)

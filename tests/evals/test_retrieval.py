@@ -9,14 +9,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from evals_models import SIZES, build_model, character_tokenizer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from evals_models import SIZES, build_model, character_tokenizer, tiny_llama
+from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaConfig, MistralConfig, PreTrainedTokenizerFast
 
 from ropewalk.data.recall import Question, RecallContext
 from ropewalk.evals import retrieval
 from ropewalk.evals.retrieval import answer_all, verdict
-
 
 
 def by_generate(model, tokenizer, context, question, *, use_cache=True) -> bool:
@@ -51,8 +50,8 @@ TAUGHT = {
     "g?no idea!!": False,  # no number at all
     "h?12340": False,  # wrong at the last digit
     "i?92345": False,  # wrong at the first digit
-    "j?no 12345": True,  # complete only at the tenth token but two
-    "k?the is 123": False,  # cut off by the tenth token
+    "j?no no! 12345": True,  # complete at the tenth token, where reading stops
+    "k?nothing: 12345": False,  # begun at the tenth token and cut off
     "l?7, 12345": False,  # not the first number
     "m?12345": True,  # ends with the end of the text
     "n?12": False,  # ends inside the key
@@ -115,10 +114,10 @@ def test_verdicts_do_not_depend_on_batches(taught, cache_bytes):
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda text, expected, *, finished: text.startswith(expected),
-        lambda text, expected, *, finished: (re.search("[0-9]+", text) or [""])[0].startswith(expected),
-        lambda text, expected, *, finished: expected in text,
-        lambda text, expected, *, finished: verdict(text, expected, finished=True),
+        lambda text, expected, *, finished, at_once=False: text.startswith(expected),
+        lambda text, expected, *, finished, at_once=False: (re.search("[0-9]+", text) or [""])[0].startswith(expected),
+        lambda text, expected, *, finished, at_once=False: expected in text,
+        lambda text, expected, *, finished, at_once=False: verdict(text, expected, finished=True),
     ],
     ids=["text starts with the key", "number starts with the key", "key somewhere", "deciding too early"],
 )
@@ -127,7 +126,7 @@ def test_the_check_against_generate_catches_wrong_comparisons(taught, monkeypatc
     model, tokenizer, tokens = taught
     contexts = taught_contexts(tokenizer, tokens)
 
-    def patched(text, expected, *, finished):
+    def patched(text, expected, *, finished, at_once):
         return wrong(text, expected, finished=finished) or (False if finished else None)
 
     monkeypatch.setattr(retrieval, "verdict", patched)
@@ -151,12 +150,12 @@ def digit_questions(number: int, *, length: int, questions: int) -> list[RecallC
 def digit_tokenizer():
     vocabulary = {character: number for number, character in enumerate([*"0123abcdefgh", "<end>"])}
     inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Split("", "removed"), decoders.Fuse()
+    inner.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>", clean_up_tokenization_spaces=False)
 
 
 @pytest.mark.parametrize("window", [None, 16], ids=["full attention", "sliding window"])
-def test_shared_caches_give_what_separate_prompts_give(tiny_llama, window):
+def test_shared_caches_give_what_separate_prompts_give(window):
     ends = {"eos_token_id": 12}
     if window is None:
         model = tiny_llama(vocab_size=13, spread=0.5, **ends)
@@ -170,7 +169,7 @@ def test_shared_caches_give_what_separate_prompts_give(tiny_llama, window):
     assert min(Counter(got).values()) >= 3, "both verdicts must occur for the comparison to mean something"
 
 
-def test_a_dynamic_rope_is_decoded_from_full_forwards(tiny_llama):
+def test_a_dynamic_rope_is_decoded_from_full_forwards():
     rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 500.0}
     model = tiny_llama(vocab_size=13, spread=0.5, rope_parameters=rope, max_position_embeddings=16, eos_token_id=12)
     tokenizer, contexts = digit_tokenizer(), digit_questions(3, length=30, questions=8)
@@ -184,10 +183,10 @@ def test_a_dynamic_rope_is_decoded_from_full_forwards(tiny_llama):
 
 
 def test_nothing_is_decoded_where_forcing_decides(taught):
-    """A right answer with its next token, a longer number and wrong digits need the context and one forward more."""
+    """A right answer with its next token, a longer number and a wrong digit need the context and one forward more."""
     model, tokenizer, tokens = taught
     whole = taught_contexts(tokenizer, tokens)[0]
-    decided = [0, 1, 7, 8]
+    decided = [list(TAUGHT).index(text) for text in ("a?12345.", "b?123456.", "i?92345")]
     calls = []
     handle = model.register_forward_hook(lambda *_: calls.append(1))
     rows = answer_all(model, tokenizer, [RecallContext(whole.context, tuple(whole.questions[i] for i in decided))])
@@ -196,7 +195,7 @@ def test_nothing_is_decoded_where_forcing_decides(taught):
     assert len(calls) == 2
 
 
-def test_a_model_without_finite_logits_fails_and_is_not_wrong(tiny_llama):
+def test_a_model_without_finite_logits_fails_and_is_not_wrong():
     for rope in ({"rope_type": "default", "rope_theta": 500.0}, {"rope_type": "dynamic", "factor": 2.0}):
         model = tiny_llama(vocab_size=13, rope_parameters={"rope_theta": 500.0, **rope}, max_position_embeddings=16)
         with torch.no_grad():
@@ -225,11 +224,28 @@ def test_a_verdict_is_given_only_when_certain(text, finished, expected):
     assert verdict(text, "12345", finished=finished) is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", None), (" ", None), (" \n12345.", True), ("is", False), ("a12345.", False), ("124", False)],
+)
+def test_a_number_asked_for_at_once_has_only_blanks_before_it(text, expected):
+    assert verdict(text, "12345", finished=False, at_once=True) is expected
+
+
+def test_answers_at_once_are_those_of_generate_that_begin_with_the_number(taught):
+    model, tokenizer, tokens = taught
+    row = answer_all(model, tokenizer, taught_contexts(tokenizer, tokens)[:1], at_once=True)[0]
+    begins = [text[2:].strip()[:1].isdigit() for text in TAUGHT]
+    expected = [right and first for right, first in zip(TAUGHT.values(), begins, strict=True)]
+    assert [answer.correct for answer in row] == expected
+    assert expected != list(TAUGHT.values())
+
+
 def test_zero_is_a_number_like_any_other():
     assert verdict("0", "0", finished=False) is None
     assert verdict("0.", "0", finished=False) is True
     assert verdict("5", "0", finished=False) is False
 
 
-def test_no_contexts_give_no_answers(tiny_llama, tokenizer):
-    assert answer_all(tiny_llama(), tokenizer, []) == []
+def test_no_contexts_give_no_answers():
+    assert answer_all(tiny_llama(), character_tokenizer(), []) == []

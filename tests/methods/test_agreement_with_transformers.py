@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from methods.geometries import factors, ropes
 from transformers import LlamaConfig
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS  # noqa: TID251 - the judge of this test
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from ropewalk.methods.dynamic_ntk import DynamicNtk
@@ -19,7 +19,7 @@ from ropewalk.rope import Rope
 
 # transformers computes in float32: exponents up to ln(1e8) = 18 carry an error of 18 x 6e-8, ramps of 6e-8 x factor.
 TOLERANCE = 4e-5
-quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+quick = settings(max_examples=40)
 
 
 def config(rope, rope_type, *, max_positions=None, **parameters):

@@ -43,7 +43,7 @@ def test_ntk_refuses_a_head_of_one_pair():
     rope = Rope(head_dim=2, base=10_000.0, trained_length=64)
     for name in ("ntk", "dynamic-ntk"):
         method = methods.get(name).for_target(LLAMA, 32_768).at(128)
-        with pytest.raises(OptionError, match="NTK-aware scaling needs head_dim of at least 4.*got 2. Use linear"):
+        with pytest.raises(OptionError, match=r"NTK-aware scaling needs head_dim of at least 4.*got 2\. Use linear"):
             method.frequencies(rope)
 
 
@@ -52,7 +52,7 @@ def test_a_misspelt_option_or_method_is_answered_with_the_nearest():
         UnknownNameError, match="option of method 'yarn' is called 'beta_fats'; did you mean 'beta_fast'"
     ):
         methods.get("yarn").for_target(LLAMA, 32_768, {"beta_fats": 1})
-    with pytest.raises(UnknownNameError, match="no method is called 'yarm'; did you mean 'yarn'.*Known: abf, cream"):
+    with pytest.raises(UnknownNameError, match=r"no method is called 'yarm'; did you mean 'yarn'.*Known: abf, cream"):
         methods.get("yarm")
 
 

@@ -34,6 +34,19 @@ def cream_half_windows_released(factor: int, sigma: float) -> dict[int, float]:
     return law
 
 
+def cream_released_table(uniform: float, factor: float, sigma: float) -> int:
+    """The repository's inverse: the whole table of 1000 points, searched from its start, straight lines between."""
+    points = [2 + (2 * factor - 2) * entry / 999 for entry in range(1000)]
+    below = [normal_below(point, 1 + factor, sigma) for point in points]
+    if uniform <= below[0]:
+        return int(points[0])
+    for entry in range(999):
+        if below[entry] <= uniform < below[entry + 1]:
+            share = (uniform - below[entry]) / (below[entry + 1] - below[entry])
+            return int(points[entry] + share * (points[entry + 1] - points[entry]))
+    return int(points[-1])
+
+
 def cream_ends(window: int, head: int, k: int) -> tuple[int, int]:
     """First and last place of the middle's last token, as the repository computes them."""
     middle = window - 2 * head

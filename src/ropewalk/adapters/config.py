@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.adapters.families import FULL, ROTARY_WITHOUT_KEYS, SLIDING, assumed_family
+from ropewalk.adapters.source import resolve_source as resolve_source
 from ropewalk.errors import AlreadyScaledError, ModelError, NoRopeError, OptionError
 from ropewalk.rope import Rope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUILTIN = "builtin"
 RECORD = "ropewalk"
 RECORD_VERSION = 1
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1}
 _ROPE_KEYS = ("rope_parameters", "rope_theta", "rope_scaling", "rotary_emb_base", "rotary_pct", "rotary_dim")
-
-
-def resolve_source(source: str | Path, *, config_only: bool = False) -> Path:
-    """The folder of a model: `builtin`, a folder, or a hub id (downloaded into the hub's own cache).
-
-    Args:
-        source: `builtin`, a path, or an id such as `org/name`.
-        config_only: Of a hub id, fetch the JSON files alone.
-
-    Raises:
-        ModelError: There is no such folder and no such (reachable) hub model.
-    """
-    if str(source) == BUILTIN:
-        return Path(str(importlib.resources.files("ropewalk") / "assets" / "builtin"))
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise ModelError(f"a model must be a folder that holds config.json; got the file {path}. Name its folder.")
-    if isinstance(source, Path) or not _HUB_ID.match(str(source)):
-        raise ModelError(
-            f"a model must be a folder, a hub id or '{BUILTIN}'; there is no folder {path}. "
-            "Check the path, or give a hub id such as 'org/name'."
-        )
-    return _from_hub(str(source), config_only=config_only)
-
-
-def _from_hub(name: str, *, config_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json"] if config_only else ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:  # the hub client raises a dozen unrelated types: one message serves them all
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"a model must be a folder, a hub id or '{BUILTIN}'; there is no folder '{name}', and the hub gave no "
-            f"model of that name ({reason}). Check the spelling, the network, or give a folder."
-        ) from error
 
 
 @dataclass(frozen=True)

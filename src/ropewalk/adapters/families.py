@@ -27,7 +27,8 @@ class Family:
         rotated_fraction: Share of each head that is rotated when the config names none.
         head_size: Dimensions of a head when the config names none; None means hidden size / query heads.
         sliding: Which layers slide when the config has no `layer_types`: `none`, `all` (with a `sliding_window`),
-            `top` (from `max_window_layers` on, with `use_sliding_window`), `even`, `three-of-four`.
+            `top` (from `max_window_layers` on, if `use_sliding_window`), `even`, `even-below` (even ones below
+            `max_window_layers`, if `use_sliding_window`), `three-of-four`.
         rope_per_layer_type: `rope_parameters` is nested: one entry for sliding layers, one for full ones.
         rope_types: Native rope types that the family's own validation admits; None means all.
         needs_head_dim: transformers' yarn and dynamic fail unless the config says `head_dim`, which it may leave null.
@@ -46,14 +47,18 @@ class Family:
         declared = config.get("layer_types")
         if isinstance(declared, list) and len(declared) == layers:
             return tuple(str(kind) for kind in declared)
-        if config.get("sliding_window") is None and self.sliding != "even":
+        uses = config.get("use_sliding_window", self.sliding in ("all", "even", "three-of-four"))
+        # These two alternate by design, and have a window even when the config is silent about it.
+        has_window = config.get("sliding_window") or self.sliding in ("even", "three-of-four")
+        if not (uses and has_window):
             return (FULL,) * layers
-        first = int(config.get("max_window_layers", 28)) if config.get("use_sliding_window") else layers
+        first = int(config.get("max_window_layers", 28))
         slides = {
             "none": [False] * layers,
             "all": [True] * layers,
             "top": [layer >= first for layer in range(layers)],
             "even": [layer % 2 == 0 for layer in range(layers)],
+            "even-below": [layer % 2 == 0 and layer < first for layer in range(layers)],
             "three-of-four": [layer % 4 != 3 for layer in range(layers)],
         }[self.sliding]
         return tuple(SLIDING if slide else FULL for slide in slides)
@@ -74,9 +79,9 @@ SUPPORTED: dict[str, Family] = {
     "phi": Family(rotated_fraction=0.5),
     "phi3": Family(sliding="all", rope_types=("default", "longrope")),
     "qwen2": Family(sliding="top"),
-    "qwen2_moe": Family(sliding="top"),
+    "qwen2_moe": Family(sliding="even-below"),
     "qwen3": Family(head_size=128, sliding="top"),
-    "qwen3_moe": Family(sliding="top"),
+    "qwen3_moe": Family(sliding="all"),
     "seed_oss": Family(head_size=128),
     "stablelm": Family(rotated_fraction=0.25),
     "starcoder2": Family(sliding="all"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,7 +47,7 @@ def load_model(
     options: dict[str, Any] = {"attn_implementation": attention} if attention else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError, StrictDataclassError) as error:
         raise ModelError(
             f"a model folder must load in transformers; {path} does not ({error}). Check that its files are complete."
         ) from error
@@ -76,7 +77,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, folder: str | Path) -> None:
     """Saves a model and its tokenizer so that transformers 4.57 and 5.x read the same.
 
-    Files of the same names are replaced, others stay; a failure leaves the folder as it was.
+    Files of the same names and older weight files are replaced, others stay; a failure leaves the folder as it was.
 
     Raises:
         OutputError: The disk refused something.
@@ -93,8 +94,11 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
             files.set_tokenizer_length(fresh, _window(model))
         config = json.loads((fresh / "config.json").read_text(encoding="utf-8"))
         files.write_json(fresh / "config.json", both_spellings(config))
-        for file in sorted(fresh.iterdir()):
-            file.replace(target / file.name)
+        written = {file.name for file in fresh.iterdir()}
+        for name in sorted(written):
+            (fresh / name).replace(target / name)
+        for name in _weights(target) - written:
+            (target / name).unlink()
         fresh.rmdir()
     except (OSError, SafetensorError) as error:  # the writer of the weights reports a full disk by its own type
         shutil.rmtree(fresh if existed else target, ignore_errors=True)
@@ -107,6 +111,18 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
         raise
 
 
+def _weights(folder: Path) -> set[str]:
+    """Names of the weight files: a single file left beside newer shards would be loaded in their place."""
+    return {file.name for pattern in ("model*.safetensors*", "pytorch_model*.bin*") for file in folder.glob(pattern)}
+
+
 def _window(model: PreTrainedModel) -> int:
     recorded = getattr(model.config, "ropewalk", None) or {}
     return int(recorded.get("target_length", model.config.max_position_embeddings))
+
+
+def hide_progress_bars() -> None:
+    """Silences transformers' own bars for loading and saving, where a command draws one of its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

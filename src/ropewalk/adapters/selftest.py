@@ -137,9 +137,9 @@ def _check_logits(model: PreTrainedModel, method: Method, config: ModelConfig, t
         return
     yield check_cache(model, config, target_length)
     if method.scale_varies:
-        yield check_inside(model, config)
+        yield check_inside(model, method, config)
         if target_length > config.rope.trained_length:
-            yield check_scale(model, method, config, target_length)
+            yield check_scale(model, method, config, target_length - 1)
 
 
 def check_cache(model: PreTrainedModel, config: ModelConfig, target_length: int) -> str:
@@ -160,39 +160,42 @@ def check_cache(model: PreTrainedModel, config: ModelConfig, target_length: int)
     return "cached decoding equals the full forward across the border of the trained window"
 
 
-def check_inside(model: PreTrainedModel, config: ModelConfig) -> str:
-    """Up to the trained window the scale changes nothing at all."""
+def check_inside(model: PreTrainedModel, method: Method, config: ModelConfig) -> str:
+    """Where the method's scale is 1 up to the trained window, it changes nothing at all there."""
     positions = _positions(config.rope.trained_length - TOKENS)
+    scales = [method.attention_scale(config.rope, positions.numpy(), layer) for layer in range(config.layers)]
+    if (np.stack(scales) != 1).any():
+        return check_scale(model, method, config, int(positions[-1]))
     with attention.without_scale(model):
         plain = _logits(model, positions)
     if not torch.equal(_logits(model, positions), plain):
         raise SelfTestError(
-            "the attention scale must be exactly 1 up to the trained window; the logits differ there. "
-            "Check the method's attention_scale: positions are 0-based."
+            "the attention scale must be exactly 1 up to the trained window, as the method says; the logits differ "
+            "there. Check that the model is told 0-based positions."
         )
     return "the attention scale changes no logit up to the trained window"
 
 
-def check_scale(model: PreTrainedModel, method: Method, config: ModelConfig, target_length: int) -> str:
-    """The last position's logits, against the softmax scale of each layer multiplied by the method's number.
+def check_scale(model: PreTrainedModel, method: Method, config: ModelConfig, position: int) -> str:
+    """The logits at one position, against the softmax scale of each layer multiplied by the method's number.
 
     One query has one scale, so multiplying the layer's own softmax scale is a second way to the same number: it finds
     a scale that is ignored, squared, halved, applied to keys, or applied to an exempt layer.
     """
-    positions = _positions(target_length - TOKENS)
+    positions = _positions(position + 1 - TOKENS)
     with attention.without_scale(model):
         prefix = _forward(model, positions[:-1], start=0, cache=None).past_key_values
         plain = _last(model, positions, prefix)
         with _softmax_scaled(model, method, config, int(positions[-1])):
             wanted = _last(model, positions, prefix)
     got = _last(model, positions, prefix)
-    _compare(got, wanted, "logits beyond the trained window must carry the method's scale once", "the scale is wrong")
+    _compare(got, wanted, f"logits at position {position:,} must carry the method's scale once", "the scale is wrong")
     if float((wanted - plain).abs().max()) <= LOGIT_TOLERANCE * _size(plain):
         raise SelfTestError(
-            "the attention scale must change the logits beyond the trained window; they are the same with and without "
-            f"it at position {int(positions[-1]):,}. This model ignores the scale: choose a method without one."
+            f"the attention scale must change the logits at position {position:,}; they are the same with and without "
+            "it. This model ignores the scale: choose a method without one."
         )
-    return "beyond the trained window the logits carry the attention scale exactly once"
+    return f"at position {position:,} the logits carry the attention scale exactly once"
 
 
 def _last(model: PreTrainedModel, positions: Tensor, prefix: Any) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ropewalk.adapters.families import assumed_family
@@ -35,7 +36,7 @@ def load_config(folder: Path) -> Any:
     """
     try:
         return AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise ModelError(
             f"config.json must be one that transformers reads; that of {folder} is not ({error}). Fetch it again."
         ) from error

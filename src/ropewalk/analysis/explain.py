@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ropewalk.sampler import Sampler
 
 MOST_EXAMPLES = 8
+# Windows of a million tokens are shown fewer times, so that the answer stays readable by a program.
+MOST_EXAMPLE_POSITIONS = 1_000_000
 
 
 def explain(
@@ -163,10 +165,11 @@ def _scales(method: Method, rope: Rope, at: Sequence[int], layers: int) -> list[
 def _windows(sampler: Sampler, rope: Rope, target_length: int, draws: int, seed: int) -> dict[str, Any]:
     """Drawn windows and which distances they cover."""
     window = target_length if sampler.trains_at_target else rope.trained_length
+    shown = max(1, min(draws, MOST_EXAMPLES, MOST_EXAMPLE_POSITIONS // window))
     found = coverage(sampler, window=window, target_length=target_length, draws=draws, seed=seed)
     examples = [
         sampler.positions(sample_generator(seed, number), window=window, target_length=target_length).tolist()
-        for number in range(min(draws, MOST_EXAMPLES))
+        for number in range(shown)
     ]
     bands = [{"from": first, "to": last, "covered": covered} for first, last, covered in found.bands()]
     return {

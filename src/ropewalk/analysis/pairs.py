@@ -41,7 +41,8 @@ def pairs_beyond_training(rope: Rope, frequencies: Floats, target_length: int) -
         frequencies: Radians per token after the extension, `[pairs]`.
         target_length: Tokens of the extended window.
     """
-    trained = rope.frequencies * (rope.trained_length - 1)
-    reached = frequencies * (target_length - 1)
+    # Whole windows on both sides: interpolation by exactly the factor maps [0, target) onto [0, trained).
+    trained = rope.frequencies * rope.trained_length
+    reached = frequencies * target_length
     # Rounding of a stretch must not count as a new angle.
     return np.flatnonzero((rope.turns < 1.0) & (reached > trained * (1.0 + 1e-9)))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ropewalk.cli.register_tables import Entry
     from ropewalk.rope import Floats, Rope
 
-MOST_ROWS = 24
+MOST_ROWS = 32  # of these many pairs all are shown
+THINNED_ROWS = 24
 EDGE_ROWS = 3
 SHOWN_RUNS = 6
 LABEL_COLUMNS = 12
@@ -121,7 +122,7 @@ def _number(value: float | None) -> str:
 
 
 def chosen_pairs(stretch: Floats, turns: Floats) -> list[int]:
-    """At most `MOST_ROWS` pairs that tell the story.
+    """The pairs that tell the story: at most `MOST_ROWS`, or `THINNED_ROWS` of more.
 
     All where they are few; else both ends, the pairs where the stretch begins and stops to change, the last pair
     that completes a turn, and evenly spaced ones between.
@@ -133,7 +134,7 @@ def chosen_pairs(stretch: Floats, turns: Floats) -> list[int]:
     bends = np.flatnonzero(stretch[1:] > stretch[:-1] * (1 + 1e-9))
     turning = [int(bends[0]), int(bends[-1]) + 1] if bends.size else []
     complete = [int(np.sum(turns >= 1)) - 1] if turns[0] >= 1 else []
-    spaced = np.linspace(0, pairs - 1, MOST_ROWS - len(ends) - len(turning) - len(complete)).round().astype(int)
+    spaced = np.linspace(0, pairs - 1, THINNED_ROWS - len(ends) - len(turning) - len(complete)).round().astype(int)
     return sorted({*ends, *turning, *complete, *spaced.tolist()})
 
 

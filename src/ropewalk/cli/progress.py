@@ -27,6 +27,9 @@ class LiveReporter:
         self._label = ""
 
     def __enter__(self) -> Self:
+        from ropewalk.adapters import hide_progress_bars
+
+        hide_progress_bars()
         return self
 
     def __exit__(

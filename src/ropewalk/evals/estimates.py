@@ -168,8 +168,8 @@ def _gain(
 def _accuracies(samples: Sequence[SampleResult], plan: EvaluationPlan, measure: str, length: int) -> Iterator[Estimate]:
     chosen = _of(samples, measure, length)
     what = {
-        "passkey": "pass key of 5 digits in repeated sentences",
-        "key_value": f"one of {plan.keys} four-digit records in repeated sentences",
+        "passkey": "pass key of 5 digits in repeated sentences, first number",
+        "key_value": f"one of {plan.keys} four-digit records in repeated sentences, number right after 'word='",
     }[measure]
     for depth in (None, *sorted({sample.depth for sample in chosen if sample.depth is not None})):
         cell = [sample for sample in chosen if depth in (None, sample.depth)]
@@ -178,7 +178,7 @@ def _accuracies(samples: Sequence[SampleResult], plan: EvaluationPlan, measure: 
             yield estimate_of(
                 clustered_proportion(values_of(good), [sample.cluster for sample in good]),
                 measure=ACCURACIES[measure],
-                protocol=f"{what}, first number in {plan.new_tokens} greedy tokens",
+                protocol=f"{what} in {plan.new_tokens} greedy tokens",
                 unit=SHARE,
                 length=length,
                 depth=depth,

@@ -65,6 +65,7 @@ class _Reader:
     tokenizer: Any
     ends: frozenset[int]
     new_tokens: int
+    at_once: bool
 
     def read(self, answer: Answer, tokens: Iterable[int]) -> None:
         """Appends greedy tokens until the verdict is certain."""
@@ -75,18 +76,22 @@ class _Reader:
             if not ended:
                 answer.tokens.append(token)
             finished = ended or len(answer.tokens) == self.new_tokens
-            answer.correct = verdict(self.text(answer), answer.question.answer_text, finished=finished)
+            text = self.text(answer)
+            answer.correct = verdict(text, answer.question.answer_text, finished=finished, at_once=self.at_once)
 
     def text(self, answer: Answer) -> str:
         return str(self.tokenizer.decode(answer.tokens, skip_special_tokens=True))
 
 
-def verdict(text: str, expected: str, *, finished: bool) -> bool | None:
+def verdict(text: str, expected: str, *, finished: bool, at_once: bool = False) -> bool | None:
     """Whether the first run of digits in `text` is the expected number; None while more text could still decide.
 
-    Numbers compare as numbers, so leading zeros do not matter, and as wholes: 123456 is not 12345.
+    Numbers compare as numbers, so leading zeros do not matter, and as wholes: 123456 is not 12345. With `at_once` only
+    blanks may stand before the number.
     """
     match = DIGITS.search(text)
+    if at_once and text[: match.start() if match else None].strip():
+        return False
     if match is None:
         return False if finished else None
     run = match.group()
@@ -102,6 +107,7 @@ def answer_all(
     contexts: Sequence[RecallContext],
     *,
     new_tokens: int = NEW_TOKENS,
+    at_once: bool = False,
     batch_tokens: int = BATCH_TOKENS,
     cache_bytes: int = CACHE_BYTES,
 ) -> list[list[Answer]]:
@@ -112,6 +118,8 @@ def answer_all(
         tokenizer: Its tokenizer.
         contexts: Contexts of any lengths; those of one length share forwards.
         new_tokens: Length of the answer that is read, in tokens.
+        at_once: The number must stand at the beginning of the answer, as after `word=`; most wrong answers then need
+            no decoding.
         batch_tokens: Bound on the tokens of one forward.
         cache_bytes: Bound on the bytes of the copies of a cache.
 
@@ -122,7 +130,7 @@ def answer_all(
         [Answer(index, number, question) for number, question in enumerate(context.questions)]
         for index, context in enumerate(contexts)
     ]
-    reader = _Reader(tokenizer, _end_tokens(model), new_tokens)
+    reader = _Reader(tokenizer, _end_tokens(model), new_tokens, at_once)
     order = sorted(range(len(contexts)), key=lambda index: len(contexts[index].context))
     longest = max((context.length for context in contexts), default=0) + new_tokens
     with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -68,5 +69,11 @@ def read_evaluation(directory: Path) -> tuple[EvaluationResult, list[SampleResul
 
 def _replace(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".partial")
-    beside.write_text(text, "utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(path)
+    except OSError:
+        # A full disk leaves half a file, which may not stay.
+        with suppress(OSError):
+            beside.unlink()
+        raise

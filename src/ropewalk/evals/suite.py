@@ -142,6 +142,7 @@ def _ask(
                     tokenizer,
                     [r.context for r in batch],
                     new_tokens=plan.new_tokens,
+                    at_once=measure == "key_value",
                     batch_tokens=plan.batch_tokens,
                 )
             for recall, row in zip(batch, answers, strict=True):

@@ -14,7 +14,8 @@ Disagrees  The YaRN paper's s(l) = max(1, l / L) is alpha = 1; the first code an
            holds the target length, nothing is ever scaled. vLLM freezes the method at the longest length.
 Needs      No training. Keys that are cached after rotation keep the base of the length at which they were made, so
            cached decoding differs from a full forward call, and a score of a text prefix depends on what follows it.
-Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, transformers' `dynamic`.
+Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, golden numbers.
+           tests/methods/test_agreement_with_transformers.py: transformers' `dynamic`.
 
 >>> from ropewalk.rope import Rope
 >>> rope = Rope(head_dim=64, base=1e4, trained_length=4096)

@@ -8,7 +8,9 @@ Hooks      frequencies.
 Disagrees  The paper's Theorem 2.1 carries a sign slip; its constant is d / (32 ln base) and must be sum(f_i^2) / 8. See
            `ropewalk.analysis.theory`, which computes both and a counter-example to the printed one.
 Needs      Fine-tuning: 1000 steps in the paper. A short text is interpolated too, with the factor that was trained.
-Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, transformers' `linear`.
+Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py; theory in
+           tests/analysis/test_theory.py.
+           tests/methods/test_agreement_with_transformers.py: transformers' `linear`.
 
 >>> from ropewalk.rope import Rope
 >>> Linear(factor=8).stretch(Rope(head_dim=64, base=1e4, trained_length=4096))[[0, 15, 31]].tolist()

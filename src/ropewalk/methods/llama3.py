@@ -10,8 +10,9 @@ Symbols    f_i  rope.frequencies  rad/token  [pairs], fastest first
 Hooks      frequencies.
 Disagrees  The paper's text gives only a base of 500 000; the ramp is known from code alone. It is exactly NTK-by-parts
            with the printed ramp, beta_slow 1 and beta_fast 4.
-Needs      The released models were trained with it over 128k tokens; works untrained with loss of quality.
-Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, transformers' `llama3`.
+Needs      Continued training in the released models, up to a window of 131 072 tokens.
+Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, equal to `ntk-by-parts`.
+           tests/methods/test_agreement_with_transformers.py: transformers' `llama3`.
 
 >>> from ropewalk.rope import Rope
 >>> Llama3(factor=8).stretch(Rope(head_dim=64, base=1e4, trained_length=4096))[[0, 20, 31]].round(2).tolist()

@@ -13,7 +13,8 @@ Disagrees  The paper leaves the first few positions unscaled; released checkpoin
            do we. Checkpoints carry a second, short set and switch by the length of the text, which breaks caches; here
            one set holds for every length. The paper's `factors` rise from fast to slow pairs, released ones nearly so.
 Needs      The factors: a search, or a published checkpoint. The paper then fine-tunes 400 + 600 steps.
-Checked    tests/methods/test_longrope.py: tests/oracles/logit_scales.py, transformers' `longrope`.
+Checked    tests/methods/test_longrope.py: tests/oracles/logit_scales.py, golden numbers.
+           tests/methods/test_agreement_with_transformers.py: transformers' `longrope`.
 
 >>> from ropewalk.rope import Rope
 >>> rope = Rope(head_dim=8, base=1e4, trained_length=4096)

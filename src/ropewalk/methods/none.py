@@ -8,7 +8,8 @@ Hooks      none.
 Disagrees  Nothing known.
 Needs      Nothing inside the trained window. Beyond it perplexity explodes (above 1e3 in the paper's tables) unless the
            model is trained at the target length, and then it learns slowly: 10 000 steps in the paper.
-Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, transformers' default embedding.
+Checked    tests/methods/test_frequency_rules.py: tests/oracles/frequency_rules.py, wavelengths counted by hand.
+           tests/methods/test_agreement_with_transformers.py: transformers' default embedding.
 
 >>> from ropewalk.rope import Rope
 >>> Unchanged().stretch(Rope(head_dim=64, base=1e4, trained_length=4096))[[0, 15, 31]].tolist()

@@ -13,7 +13,8 @@ Disagrees  Many secondary texts drop the square. The printed ramp is straight in
            differ by more than 1 % in 25 of 64 pairs. `ramp="revised"` is what PoSE and CREAM call YaRN. DeepSeek's
            `mscale` over `mscale_all_dim` is a ratio of two such factors: give it as `attention_factor`.
 Needs      Works untrained with loss of quality; the paper fine-tunes 400 steps at s = 16.
-Checked    tests/methods/test_yarn.py: tests/oracles/frequency_rules.py, transformers' `yarn`, golden numbers.
+Checked    tests/methods/test_yarn.py: tests/oracles/logit_scales.py, golden numbers.
+           tests/methods/test_agreement_with_transformers.py: transformers' `yarn`.
 
 >>> from ropewalk.rope import Rope
 >>> rope = Rope(head_dim=64, base=1e4, trained_length=4096)

@@ -28,6 +28,7 @@ Checked    tests/positions/test_cream.py: tests/oracles/position_draws.py, chi-s
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, ClassVar
@@ -81,13 +82,9 @@ class Cream(Sampler):
         factor = target_length / window
         coin = batch_generator(rng, RELEASED_BATCH) if self.released_code else rng
         head = self.continuity_head(window, factor) if coin.random() < 0.5 else window // 3
-        windows = self.half_windows(rng.random(), factor) / 2
-        # The last half window of a factor that is no multiple of one half is cut off at the target length.
-        windows = min(windows, factor)
+        first, last = middle_ends(window, target_length, head, self.half_windows(rng.random(), factor))
         middle = window - 2 * head
-        first_end = int(head + (middle - 1) * windows)
-        last_end = int(window * windows) - head - 1
-        end = int(rng.integers(first_end, last_end + 1))
+        end = int(rng.integers(first, last + 1))
         text_end = end if end < available - head else available - head - 1
         return Draw(
             _three_parts(head, middle, end, target_length),
@@ -112,11 +109,29 @@ class Cream(Sampler):
         return round(min(max(normal.inv_cdf(low + uniform * (high - low)), 2), 2 * factor))
 
 
+def middle_ends(window: int, target_length: int, head: int, half_windows: int) -> tuple[int, int]:
+    """First and last place of the middle's last token, for a virtual prefix of so many half windows."""
+    # The last half window of a factor that is no multiple of one half is cut off at the target length.
+    windows = min(half_windows / 2, target_length / window)
+    middle = window - 2 * head
+    return int(head + (middle - 1) * windows), int(window * windows) - head - 1
+
+
 def _released_half_windows(uniform: float, factor: float, sigma: float) -> int:
-    """The repository's table: the ends of the table collect all that lies beyond them, and decimals are cut."""
+    """The repository's table: its ends collect all that lies beyond them, and decimals are cut.
+
+    The repository interpolates in the whole table; the two entries around the number are all that enters.
+    """
     normal = NormalDist(1 + factor, sigma)
-    points = np.linspace(2, 2 * factor, RELEASED_TABLE_POINTS)
-    return int(np.interp(uniform, [normal.cdf(point) for point in points], points))
+    step = (2 * factor - 2) / (RELEASED_TABLE_POINTS - 1)
+    table = range(RELEASED_TABLE_POINTS)
+    right = bisect.bisect_right(table, uniform, key=lambda entry: normal.cdf(2 + entry * step))
+    if right == 0:
+        return 2
+    if right == RELEASED_TABLE_POINTS:
+        return int(2 * factor)
+    below, above = (normal.cdf(2 + entry * step) for entry in (right - 1, right))
+    return int(2 + (right - 1 + (uniform - below) / (above - below)) * step)
 
 
 def _three_parts(head: int, middle: int, end: int, length: int) -> Integers:

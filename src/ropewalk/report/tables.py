@@ -9,7 +9,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ropewalk.result import Comparison, Estimate, EvaluationResult
+    from ropewalk.result import Comparison, DemoResult, Estimate, EvaluationResult
 
 COLUMNS = 100
 CURVES = {
@@ -24,11 +24,24 @@ GAINS = {
 }
 CHANGES = {
     "paired_nll_change": "NLL of text",
-    "repeated_nll_change": "NLL of repeated text",
-    "stream_nll_change": "NLL of far keys' values",
     "passkey_change": "pass key found",
     "key_value_change": "key-value recall",
 }
+
+
+def evaluation_tables(result: EvaluationResult) -> list[Table]:
+    """What `ropewalk evaluate` prints of one result."""
+    tables = [curves_table([result])]
+    if any(e.measure in GAINS for e in result.estimates):
+        tables.append(gains_table([result]))
+    recalls = [m for m in CURVES if any(e.measure == m and e.depth is not None for e in result.estimates)]
+    return tables + [depths_table(result, measure) for measure in recalls]
+
+
+def demo_tables(result: DemoResult) -> list[Table]:
+    """What `ropewalk demo` prints: before and after, and their differences."""
+    both = [result.before, result.after]
+    return [curves_table(both), gains_table(both), comparison_table(result.comparison)]
 
 
 def curves_table(results: Sequence[EvaluationResult]) -> Table:
@@ -76,7 +89,7 @@ def gains_table(results: Sequence[EvaluationResult]) -> Table:
                 _numbers(found),
                 end_section=index == len(steps) - 1,
             )
-    table.caption = "95 % intervals by bootstrap over documents or streams; n is samples/clusters."
+    table.caption = "Second line: 95 % interval by bootstrap over documents or streams. n is samples/clusters."
     return table
 
 
@@ -101,7 +114,7 @@ def comparison_table(comparison: Comparison) -> Table:
                 _numbers([estimate]),
                 end_section=index == len(found) - 1,
             )
-    table.caption = "95 % intervals; 'better' is 'same' where the interval holds zero. n is samples/clusters."
+    table.caption = "Second line: 95 % interval; 'same' where it holds zero. n is samples/clusters."
     return table
 
 
@@ -120,7 +133,7 @@ def depths_table(result: EvaluationResult, measure: str) -> Table:
         table.add_column(f"{length:,}", justify="right", overflow="fold")
     for depth in sorted({depth for depth, _ in cells if depth is not None}):
         found = [cells.get((depth, length)) for length in lengths]
-        table.add_row(f"{depth:.2f}", *["" if e is None else f"{e.value:.2f} (n {e.samples})" for e in found])
+        table.add_row(f"{depth:.2f}", *["" if e is None else f"{e.value:.2f} (n = {e.samples})" for e in found])
     return table
 
 
@@ -145,7 +158,7 @@ def _perplexity(value: float) -> str:
 def _signed(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return f"{estimate.value:+.3f}\n{estimate.low:+.3f}..{estimate.high:+.3f}"
 
 
 def _judged(estimate: Estimate, *, lower_is_better: bool) -> str:

@@ -18,8 +18,6 @@ __all__ = ["evaluate", "extend", "extend_from_flags", "flags_as_run"]
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from transformers import PreTrainedModel
-
     from ropewalk.method import Method
     from ropewalk.result import ExtensionResult
     from ropewalk.run.extension import Reporter
@@ -71,13 +69,13 @@ def extend_from_flags(
 
 
 def extend(
-    model: PreTrainedModel | str | Path,
+    model: Any,
     method: str | Method,
     target_length: int,
     *,
     output: str | Path | None = None,
     **options: Any,
-) -> PreTrainedModel | Path:
+) -> Any:
     """Applies an extension method to a loaded model, in place, or to a checkpoint, without reading its weights.
 
     Args:

@@ -108,19 +108,25 @@ def run_extension(
         (folder.partial / RECORDS / "result.json").write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
         shutil.rmtree(folder.partial / CHECKPOINTS, ignore_errors=True)
         folder.complete()
-    except (OSError, SafetensorError, RuntimeError) as error:
-        if not is_write_failure(error):
-            raise
-        raise OutputError(
-            f"saving must reach its end; writing below '{folder.partial}' failed: {error}. '{output}' was not touched. "
-            "Free some space, then run the same command with --resume."
-        ) from error
+    except BaseException as error:
+        kept = trainer.last_complete_checkpoint(folder.partial / CHECKPOINTS) is not None
+        if not kept:  # nothing is lost, so nothing stands in the way of the next try
+            shutil.rmtree(folder.partial, ignore_errors=True)
+        if is_write_failure(error):
+            advice = "Free some space, then run the same command " + ("with --resume." if kept else "again.")
+            raise OutputError(
+                f"saving must reach its end; writing for '{output}' failed: {error}. Nothing stands under that name. "
+                f"{advice}"
+            ) from error
+        raise
     return result
 
 
-def is_write_failure(error: Exception) -> bool:
-    """Whether an error is a disk that refused: torch and safetensors have their own words for it."""
-    return isinstance(error, OSError | SafetensorError) or "failed writing" in str(error)
+def is_write_failure(error: BaseException) -> bool:
+    """Whether a disk refused: safetensors and torch have their own words for it."""
+    if isinstance(error, RuntimeError):
+        return "failed writing" in str(error) or "write failed" in str(error)
+    return isinstance(error, OSError | SafetensorError | OutputError)
 
 
 def _untrained(plan: Plan, partial: Path, tell: Reporter) -> Work:

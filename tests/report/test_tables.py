@@ -1,0 +1,121 @@
+"""Tables: they fit a terminal, and every number in them has its interval and n."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from report_results import result
+from rich.console import Console
+
+from ropewalk.report import tables
+from ropewalk.result import Comparison, DemoResult, Estimate, ModelRecord
+
+LONG = "entropy-abf, new base 25,000, exempt layers 2, 80 steps at 2,048 tokens"
+
+
+def shown(table) -> str:
+    """As a terminal of 100 columns shows it."""
+    console = Console(width=tables.COLUMNS, file=io.StringIO(), no_color=True)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+def comparison(**changes) -> Comparison:
+    model = {"name": "builtin", "trained_length": 256, "target_length": 2048}
+    fields = {"protocol": "same", "unit": "nats/token", "interval": "bootstrap", "samples": 168, "clusters": 21}
+    estimates = [
+        Estimate(measure="paired_nll_change", length=256, value=0.01, low=-0.01, high=0.03, **fields),
+        Estimate(measure="paired_nll_change", length=512, value=-0.5, low=-0.6, high=-0.4, **fields),
+        Estimate(measure="passkey_change", length=512, value=0.9, low=0.8, high=1.0, **{**fields, "unit": "share"}),
+        Estimate(measure="key_value_change", length=512, value=-0.9, low=-1.0, high=-0.8, **fields),
+    ]
+    return Comparison(
+        before=ModelRecord(method="untouched", **model),
+        after=ModelRecord(method="yarn, factor 8", **model),
+        data="0123456789abcdef-01234567",
+        seed=0,
+        estimates=tuple(estimates),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("methods", [["untouched"], ["untouched", "yarn, factor 8"], ["untouched", LONG, LONG]])
+def test_every_table_fits_a_hundred_columns(methods):
+    results = [result(method) for method in methods]
+    both = [tables.curves_table(results), tables.gains_table(results), tables.comparison_table(comparison())]
+    for table in (*both, *tables.evaluation_tables(results[-1])):
+        text = shown(table)
+        assert max(map(len, text.splitlines())) <= 100
+        assert "…" not in text
+
+
+def test_a_cell_holds_value_interval_and_failures():
+    failed = result("untouched").find("perplexity", 256).model_copy(update={"length": 4096, "failed": 3})
+    text = shown(tables.curves_table([result("untouched", extra=(failed,))]))
+    assert "24.60" in text
+    assert "22.55..26.65" in text
+    assert "3 failed" in text
+    assert "n = 168 in 21 clusters at each length, bootstrap interval" in words_of(text)
+
+
+def test_an_evaluation_prints_curves_gains_and_depths():
+    titles = [str(table.title) for table in tables.evaluation_tables(result("untouched"))]
+    assert [title.split(",")[0] for title in titles] == [
+        "Against context length",
+        "Gain from more context",
+        "pass key found by depth: untouched",
+    ]
+
+
+def test_the_demo_prints_before_beside_after_and_their_difference():
+    both = {"before": result("untouched"), "after": result("yarn, factor 8")}
+    text = "".join(shown(t) for t in tables.demo_tables(DemoResult.model_construct(comparison=comparison(), **both)))
+    assert "Against context length" in text
+    assert "Gain from more context" in text
+    assert "Change from 'untouched' to 'yarn, factor 8', same samples" in text
+
+
+def test_one_length_has_no_table_of_gains():
+    whole = result("untouched")
+    short = whole.model_copy(update={"estimates": tuple(e for e in whole.estimates if e.measure == "perplexity")})
+    assert len(tables.evaluation_tables(short)) == 1
+
+
+def test_an_incomplete_result_says_so():
+    text = words_of(shown(tables.curves_table([result("yarn, factor 8", status="incomplete")])))
+    assert "INCOMPLETE, more than 1 % of samples failed: yarn, factor 8" in text
+
+
+def test_gains_name_both_lengths_and_n():
+    text = shown(tables.gains_table([result("untouched"), result("yarn, factor 8")]))
+    assert "1,024 to 2,048" in text
+    assert "+0.080" in text
+    assert "+0.070..+0.090" in text
+    assert "168/21" in text
+
+
+def test_a_change_is_better_only_if_its_interval_leaves_zero_on_the_right_side():
+    rows = [line for line in shown(tables.comparison_table(comparison())).splitlines() if "│" in line and "168" in line]
+    assert [word for row in rows for word in row.split() if word in ("same", "yes", "no")] == [
+        "same",
+        "yes",
+        "yes",
+        "no",
+    ]
+
+
+def test_depths_are_a_table_of_their_own():
+    text = shown(tables.depths_table(result("untouched"), "passkey_accuracy"))
+    assert text.count("0.50 (n = 10)") == 12
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(9.2134, "9.21"), (141.23, "141.2"), (41234.5, "41,234"), (1.5e9, "1.5e+09")]
+)
+def test_perplexities_of_any_size_are_readable(value, written):
+    assert written in shown(tables.curves_table([result("untouched", (value,))]))
