@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,12 +28,14 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
+from ropewalk import adapters
 from ropewalk.data import corpus, recall
 from ropewalk.data.documents import encode
 from ropewalk.data.recall_windows import RecallWindows
 from ropewalk.sampler import sample_generator
 
 WINDOW = 256
+DIGITS_ONLY = 64_000  # the first windows of a run learn the digits of an answer, the later ones also where it ends
 VOCABULARY = 4096
 BASE = 500.0
 IGNORE = -100
@@ -79,6 +80,7 @@ class Windows(Dataset):
         self.probabilities = weights / weights.sum()
         self.tokens = int(sum(len(stream) for stream in streams))
         self.size, self.seed, self.first, self.last = size, seed, first, last
+        self.newline, self.digits_only = int(encode_text("\n")[0]), last < 1.0
         self.recall = RecallWindows(encode_text, np.concatenate(self.streams), WINDOW, shortest_passkey=96)
 
     def __len__(self) -> int:
@@ -87,7 +89,12 @@ class Windows(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = sample_generator(self.seed, index)
         share = self.first + (self.last - self.first) * index / max(1, self.size - 1)
-        tokens, supervised = self.recall.draw(rng) if rng.random() < share else self.text_window(rng)
+        if rng.random() < share:
+            tokens, supervised = self.recall.draw(rng)
+            if self.digits_only and index < DIGITS_ONLY:
+                supervised = supervised & (tokens != self.newline)
+        else:
+            tokens, supervised = self.text_window(rng)
         labels = np.where(supervised, tokens, IGNORE)
         return {"input_ids": torch.from_numpy(tokens), "labels": torch.from_numpy(labels)}
 
@@ -168,14 +175,12 @@ def main() -> None:
         train_dataset=windows,
         eval_dataset=evaluation,
     )
-    started = time.monotonic()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(arguments.work)) if arguments.work.exists() else None)
 
     partial = arguments.output.with_name(arguments.output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.config.use_cache = True
-    model.to(torch.bfloat16).save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    adapters.save_model(model.to(torch.bfloat16), tokenizer, partial)
     record = {
         "python": corpus.python_version(),
         "torch": torch.__version__,
@@ -187,7 +192,6 @@ def main() -> None:
         "tokens_seen": arguments.steps * arguments.batch * WINDOW,
         "learning_rate": arguments.learning_rate,
         "seed": arguments.seed,
-        "wall_seconds": round(time.monotonic() - started),
         "curve": [entry for entry in trainer.state.log_history if any(key.startswith("eval_") for key in entry)],
     }
     (partial / "training.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -71,7 +71,7 @@ def test_records_that_do_not_fit_are_refused_with_the_length_that_would_do():
         recall.key_value(characters, GRASS, rng(), length=100)
 
 
-def test_a_stream_marks_exactly_the_values_that_an_earlier_record_determines():
+def test_a_stream_marks_exactly_the_values_and_line_ends_that_an_earlier_record_determines():
     tokens, known = recall.key_value_stream(characters, rng(), length=2000, keys=12)
     assert len(tokens) == len(known) == 2000
     seen: dict[str, str] = {}
@@ -79,7 +79,7 @@ def test_a_stream_marks_exactly_the_values_that_an_earlier_record_determines():
     for line in text(tokens).split("\n")[:-1]:
         word, value = line.split("=")
         start = place + len(word) + 1
-        assert known[start : start + len(value)].all() == (word in seen)
+        assert (known[start : start + len(value) + 1] == (word in seen)).all()
         assert not known[place:start].any()
         assert seen.setdefault(word, value) == value
         place += len(line) + 1
@@ -119,8 +119,8 @@ def test_every_filler_gives_exactly_as_many_tokens_as_asked(filler, tokens):
     assert len(filler(rng(), tokens)) == tokens
 
 
-def test_a_training_window_supervises_the_answers_and_nothing_else():
+def test_a_training_window_supervises_the_answers_and_their_ends_and_nothing_else():
     task = recall.key_value(characters, GRASS, rng(), length=600, keys=4)
     tokens, answers = recall.training_window(task, task.questions[:2], characters("\n"))
-    assert text(tokens[answers]) == task.questions[0].answer_text + task.questions[1].answer_text
+    assert text(tokens[answers]) == f"{task.questions[0].answer_text}\n{task.questions[1].answer_text}\n"
     assert not answers[: len(task.context)].any()

@@ -216,7 +216,8 @@ def key_value_stream(
     """Records without end, drawn from `keys` words; a repeated word repeats its value.
 
     Returns:
-        Tokens, `[length]`, and which of them are values that an earlier record of the window determines, `[length]`.
+        Tokens, `[length]`, and which of them an earlier record determines, `[length]`: a repeated word's value and the
+        line break that ends it.
     """
     words = [WORDS[i] for i in rng.permutation(len(WORDS))[:keys]]
     values = [str(int(v)) for v in rng.integers(10 ** (digits - 1), 10**digits, size=keys)]
@@ -232,8 +233,7 @@ def key_value_stream(
         tokens += [prompt, answer, newline]
         known += [
             np.zeros(len(prompt), dtype=bool),
-            np.full(len(answer), index in seen),
-            np.zeros(len(newline), dtype=bool),
+            np.full(len(answer) + len(newline), index in seen),
         ]
         seen.add(index)
         size += len(prompt) + len(answer) + len(newline)
@@ -243,13 +243,15 @@ def key_value_stream(
 def training_window(
     task: RecallContext, questions: Sequence[Question], newline: Tokens
 ) -> tuple[Tokens, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """The context, then question and answer after question and answer; which tokens are answers."""
+    """The context, then question and answer after question and answer; which tokens are answers.
+
+    The line break after an answer counts as part of it: a model must learn where a number ends.
+    """
     tokens, answers = [task.context], [np.zeros(len(task.context), dtype=bool)]
     for question in questions:
         tokens += [question.prompt, question.answer, newline]
         answers += [
             np.zeros(len(question.prompt), dtype=bool),
-            np.ones(len(question.answer), dtype=bool),
-            np.zeros(len(newline), dtype=bool),
+            np.ones(len(question.answer) + len(newline), dtype=bool),
         ]
     return np.concatenate(tokens), np.concatenate(answers)

@@ -15,10 +15,12 @@ from ropewalk.result import DemoResult
 from ropewalk.run.evaluation import measure
 from ropewalk.run.extension import run_extension
 from ropewalk.run.output import RECORDS
-from ropewalk.run.runfile import BUILT_IN, override, parse_run, read_run
+from ropewalk.run.runfile import override, parse_run, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ropewalk.run.runfile import RunFile
 
 RECIPE = "demo"
 MODEL = "model"
@@ -37,11 +39,19 @@ class DemoReporter(Protocol):
         """A part of a measurement is done."""
 
 
-def run_demo(output: Path, *, seed: int, reporter: DemoReporter) -> DemoResult:
+def run_demo(
+    output: Path, reporter: DemoReporter, *, run: RunFile | None = None, plan: EvaluationPlan | None = None
+) -> DemoResult:
     """Measures, extends, trains and measures again.
 
     Leaves `result.json`, `figure.png`, the two evaluations, and the extended checkpoint in `model/`. An earlier demo in
     the same folder is replaced when the new one is complete.
+
+    Args:
+        output: The demo's folder.
+        reporter: Hears of stages, steps and samples.
+        run: What is done; the recipe `demo` by default.
+        plan: What is measured; the default plan by default.
 
     Raises:
         OutputError: The folder holds something else.
@@ -50,14 +60,14 @@ def run_demo(output: Path, *, seed: int, reporter: DemoReporter) -> DemoResult:
     partial = output.with_name(output.name + ".partial")
     _refuse_foreign_folder(output)
     shutil.rmtree(partial, ignore_errors=True)
-    run = parse_run(override(read_run(RECIPE), {"train": {"seed": seed}}), where=f"recipe '{RECIPE}'")
-    plan = EvaluationPlan(seed=seed)
+    run = run or demo_run()
+    plan = plan or EvaluationPlan()
 
-    reporter.stage("Measuring the built-in model as it is")
-    before = measure(BUILT_IN, plan, progress=reporter.advance)
+    reporter.stage(f"Measuring the model '{run.model}' as it is")
+    before = measure(run.model, plan, progress=reporter.advance)
     extension = run_extension(run, partial / MODEL, overwrite=True, reporter=reporter)
     reporter.stage("Measuring the extended model on the same samples")
-    after = measure(partial / MODEL, plan, name=f"{BUILT_IN}, extended", progress=reporter.advance)
+    after = measure(partial / MODEL, plan, name=f"{run.model}, extended", progress=reporter.advance)
 
     result = DemoResult(
         extension=extension,
@@ -72,6 +82,11 @@ def run_demo(output: Path, *, seed: int, reporter: DemoReporter) -> DemoResult:
         shutil.rmtree(output)
     partial.rename(output)
     return result
+
+
+def demo_run(seed: int = 0) -> RunFile:
+    """The demo's recipe with a seed of one's own."""
+    return parse_run(override(read_run(RECIPE), {"train": {"seed": seed}}), where=f"recipe '{RECIPE}'")
 
 
 def _refuse_foreign_folder(output: Path) -> None:
