@@ -11,7 +11,7 @@ TWO_THREADS := OMP_NUM_THREADS=2
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs builtin clean
+.PHONY: help demo test check results docs builtin clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,14 @@ check: $(VENV)/installed-dev ## style, types and layers, without the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(VENV)/installed-dev ## write the generated pages in docs/
+results: demo ## measure again what results/ holds, then write the documents (half an hour)
+	mkdir -p results/demo
+	cp demo/result.json demo/figure.png results/demo/
+	$(TWO_THREADS) $(BIN)/python scripts/measure_control.py --demo demo --output results/control
+	$(TWO_THREADS) $(BIN)/python scripts/measure_builtin.py --output results/builtin
+	$(BIN)/python scripts/make_docs.py
+
+docs: $(VENV)/installed-dev ## write the generated parts of README and docs/
 	$(BIN)/python scripts/make_docs.py
 
 builtin: $(VENV)/installed-dev ## train the built-in model anew (hours of two cores)

@@ -1,18 +1,25 @@
-"""Writes the pages of `docs/` that are made from the register of methods and samplers.
+"""Writes what the documents take from the register and from `results/`: a whole page, and marked parts of others.
 
-python scripts/make_docs.py            writes docs/methods.md
-python scripts/make_docs.py --check    exits 1 if the committed page is not what the register says
+python scripts/make_docs.py            writes docs/methods.md, and the marked parts of README and docs/builtin-model.md
+python scripts/make_docs.py --check    exits 1 if a committed page is not what the register and the results say
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from rich.console import Console
+
 from ropewalk import methods, positions
 from ropewalk.method import DOCSTRING_LABELS, Method
+from ropewalk.report.tables import demo_tables, evaluation_tables
+from ropewalk.result import Comparison, DemoResult, EvaluationResult
 from ropewalk.rope import Rope
 from ropewalk.sampler import Sampler
 
@@ -23,7 +30,12 @@ if TYPE_CHECKING:
 
 Entry: TypeAlias = "type[Method] | type[Sampler]"
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "methods.md"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+PAGE = ROOT / "docs" / "methods.md"
+README = ROOT / "README.md"
+MODEL_PAGE = ROOT / "docs" / "builtin-model.md"
+WIDTH = 100
 SHOWN = Rope(head_dim=128, base=10_000.0, trained_length=4096)
 TARGET = 32_768
 SHOWN_PAIRS = (0, 21, 42, 63)
@@ -155,15 +167,99 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def pages() -> dict[Path, str]:
+    """Every page that this script writes, as it should be."""
+    return {
+        PAGE: page(),
+        README: filled(README, {"methods": short_table(), "demo": demo_text(), "control": control_text()}),
+        MODEL_PAGE: filled(MODEL_PAGE, {"curve": curve_table(), "measured": measured_text()}),
+    }
+
+
+def filled(path: Path, parts: dict[str, str]) -> str:
+    """A page with its marked parts made anew: what stands between `<!-- NAME: ... -->` and `<!-- end of NAME -->`."""
+    text = path.read_text("utf-8")
+    for name, body in parts.items():
+        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
+        text, found = re.subn(pattern, lambda m, body=body: f"{m[1]}{body}{m[2]}", text, flags=re.DOTALL)
+        if found != 1:
+            raise SystemExit(f"{path.name} must have one part called '{name}'; found {found}.")
+    return text
+
+
+def short_table() -> str:
+    """One line for each method: its idea and where it was published."""
+    rows = [
+        (f"[`{cls.name}`](docs/methods.md#{cls.name})", idea(cls), changes(cls), reference(cls.paper))
+        for cls in _methods()
+    ]
+    return table(("method", "idea", "changes", "paper"), rows)
+
+
+def idea(cls: type[Method]) -> str:
+    """The first sentence of the docstring, behind the method's title."""
+    sentence = " ".join(cls.sections()["Summary"].split("\n\n")[0].split()).rstrip(".")
+    return sentence.split(": ", 1)[-1]
+
+
+def demo_text() -> str:
+    """What the committed demo printed."""
+    result = DemoResult.model_validate_json((RESULTS / "demo" / "result.json").read_text("utf-8"))
+    return f"```text\n{printed(demo_tables(result))}```\n"
+
+
+def control_text() -> str:
+    """Change of NLL inside the old window, against the untouched model and against the control."""
+    rows = []
+    for name, words in (
+        ("extended_against_untouched", "extended, against untouched"),
+        ("extended_against_control", "extended, against the control"),
+        ("control_against_untouched", "the control, against untouched"),
+    ):
+        comparison = Comparison.model_validate_json((RESULTS / "control" / f"{name}.json").read_text("utf-8"))
+        change = comparison.find("paired_nll_change", 256)
+        if change is None:
+            raise SystemExit(f"results/control/{name}.json has no change at 256 tokens; run `make control`.")
+        interval = f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
+        rows.append((words, interval, f"{change.samples} windows of {change.clusters} modules"))
+    return table(("NLL of text at 256 tokens", "nats/token, 95 % interval", "n"), rows)
+
+
+def curve_table() -> str:
+    """The learning curve of the built-in model."""
+    curve = json.loads((ROOT / "src/ropewalk/assets/builtin/training.json").read_text("utf-8"))["curve"]
+    text = {entry["step"]: entry["eval_text_loss"] for entry in curve if "eval_text_loss" in entry}
+    recall = {entry["step"]: entry["eval_recall_loss"] for entry in curve if "eval_recall_loss" in entry}
+    rows = [(f"{step:,}", f"{text[step]:.3f}", f"{recall[step]:.4f}") for step in sorted(text)]
+    return table(("step", "held-out text", "recall answers"), rows)
+
+
+def measured_text() -> str:
+    """What was measured of the built-in model inside its window."""
+    result = EvaluationResult.model_validate_json((RESULTS / "builtin" / "result.json").read_text("utf-8"))
+    return f"```text\n{printed(evaluation_tables(result))}```\n"
+
+
+def printed(tables: Iterable[object]) -> str:
+    """Tables as a terminal of 100 columns shows them, without colours."""
+    target = io.StringIO()
+    console = Console(file=target, width=WIDTH, highlight=False, markup=False, emoji=False, color_system=None)
+    for shown in tables:
+        console.print(shown)
+    return "".join(f"{line.rstrip()}\n" for line in target.getvalue().splitlines())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare with the committed page and write nothing")
-    if parser.parse_args().check:
-        if PAGE.read_text("utf-8") == page():
-            return 0
-        print(f"{PAGE.name} is not what the register says; run `make docs`.", file=sys.stderr)
+    parser.add_argument("--check", action="store_true", help="compare with the committed pages and write nothing")
+    check = parser.parse_args().check
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    if check and stale:
+        names = ", ".join(path.name for path in stale)
+        print(f"{names}: not what the register and the results say; run `make docs`.", file=sys.stderr)
         return 1
-    PAGE.write_text(page(), "utf-8")
+    for path in stale:
+        path.write_text(pages()[path], "utf-8")
     return 0
 
 

@@ -18,8 +18,18 @@ def make_docs():
     return module
 
 
-def test_the_committed_page_is_what_the_register_says(make_docs):
-    assert make_docs.PAGE.read_text("utf-8") == make_docs.page(), "run `make docs`"
+def test_the_committed_pages_are_what_the_register_and_the_results_say(make_docs):
+    for path, text in make_docs.pages().items():
+        assert path.read_text("utf-8") == text, f"{path.name}: run `make docs`"
+
+
+def test_a_page_without_its_marked_part_is_refused(make_docs, tmp_path):
+    (tmp_path / "page.md").write_text("<!-- table: made -->\nold\n<!-- end of table -->\n")
+    assert make_docs.filled(tmp_path / "page.md", {"table": "new\n"}) == (
+        "<!-- table: made -->\nnew\n<!-- end of table -->\n"
+    )
+    with pytest.raises(SystemExit, match="must have one part called 'other'; found 0"):
+        make_docs.filled(tmp_path / "page.md", {"other": "new"})
 
 
 def test_the_check_sees_a_page_that_is_out_of_date(make_docs, monkeypatch, tmp_path, capsys):

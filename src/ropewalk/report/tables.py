@@ -119,7 +119,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def depths_table(result: EvaluationResult, measure: str) -> Table:
-    """Accuracy at each depth (0 is the start of the context) and length, with n of each cell.
+    """Accuracy at each depth (0 is the start of the context) and length, with the interval of each cell.
 
     Args:
         result: One model's result.
@@ -131,9 +131,14 @@ def depths_table(result: EvaluationResult, measure: str) -> Table:
     table.add_column("depth", justify="right")
     for length in lengths:
         table.add_column(f"{length:,}", justify="right", overflow="fold")
+    table.add_column("n", justify="right")
     for depth in sorted({depth for depth, _ in cells if depth is not None}):
         found = [cells.get((depth, length)) for length in lengths]
-        table.add_row(f"{depth:.2f}", *["" if e is None else f"{e.value:.2f} (n = {e.samples})" for e in found])
+        cells_of_row = ["" if e is None else f"{e.value:.2f}  {e.low:.2f}..{e.high:.2f}" for e in found]
+        table.add_row(f"{depth:.2f}", *cells_of_row, _numbers(found))
+    table.caption = (
+        "Share of right answers and its 95 % interval; depth 0 is the start of the context. n is samples/clusters."
+    )
     return table
 
 
