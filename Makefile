@@ -39,8 +39,8 @@ results: demo ## measure again what results/ holds, then write the documents (ha
 docs: $(VENV)/installed-dev ## write the generated parts of README and docs/
 	$(BIN)/python scripts/make_docs.py
 
-builtin: $(VENV)/installed-dev ## train the built-in model anew (hours of two cores)
-	$(TWO_THREADS) $(BIN)/python scripts/train_builtin.py --output src/ropewalk/assets/builtin
+builtin: $(VENV)/installed-dev ## train the built-in model anew (an hour; needs a C++ compiler)
+	$(TWO_THREADS) $(BIN)/python scripts/train_builtin.py --compile --output src/ropewalk/assets/builtin
 
 clean: ## remove the environment and the demo
 	rm -rf $(VENV) demo demo.partial

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+WORDS = {
+    "paired_nll": "text",
+    "repeated_nll": "repeated text",
+    "stream_nll": "key-value streams",
+    "passkey": "pass keys",
+    "key_value": "key-value recall",
+}
+
+
 class LiveReporter:
     """A reporter for people; a context manager, so that the bar goes away when the work ends."""
 
@@ -48,6 +57,7 @@ class LiveReporter:
 
     def advance(self, label: str, done: int, total: int, note: str = "") -> None:
         """`done` of `total` parts of the labelled work are done."""
+        label = WORDS.get(label, label)
         if not self.console.is_terminal:
             if done == total or done % max(1, total // 10) == 0:
                 self.console.print(f"{label} {done} of {total} {note}".rstrip())

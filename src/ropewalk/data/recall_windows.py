@@ -1,4 +1,4 @@
-"""Training windows of synthetic recall: passkeys, key-value records, key-value streams, in any filler."""
+"""Training windows of synthetic recall: pass keys, key-value records and streams, and repeats from far back."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ class RecallWindows:
     Attributes:
         window: Tokens in a window.
         shortest_passkey: Passkey prompts are uniform between this and the window.
+        repeat_share: Share of windows whose end repeats a chunk from anywhere before.
     """
 
-    def __init__(self, encode: recall.Encode, text: Integers, window: int, *, shortest_passkey: int) -> None:
+    def __init__(
+        self, encode: recall.Encode, text: Integers, window: int, *, shortest_passkey: int, repeat_share: float = 0.0
+    ) -> None:
         """Prepares fillers: the repeated sentence (twice as likely), slices of `text`, and random words."""
         self.encode, self.window, self.shortest_passkey = encode, window, shortest_passkey
+        self.text, self.repeat_share = text, repeat_share
         self.newline = encode("\n")
         grass = recall.GrassFiller(encode(recall.GRASS))
         words = recall.WordFiller(tuple(encode(f" {word}") for word in recall.WORDS))
@@ -34,6 +38,8 @@ class RecallWindows:
 
     def draw(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
         """Tokens, `[window]`, and which of them are supervised, `[window]`."""
+        if self.repeat_share and rng.random() < self.repeat_share:
+            return self._repeat(rng)
         kind = rng.random()
         if kind < 0.35:
             tokens, answers = self._passkey(rng)
@@ -75,3 +81,17 @@ class RecallWindows:
         )
         order = rng.permutation(len(task.questions))[:asked]
         return recall.training_window(task, [task.questions[i] for i in order], self.newline)
+
+    def _repeat(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+        """Text, a chunk, text, the chunk again. The chunk is of single tokens of the text in random order.
+
+        Real text would not do: a model that has read it before repeats it from memory, not from the window.
+        """
+        size = int(rng.integers(self.window // 16, self.window // 8 + 1))
+        chunk = rng.choice(self.text, size=size)
+        filler = recall.TextFiller(self.text)(rng, self.window - 2 * size)
+        before = int(rng.integers(0, len(filler) + 1))
+        tokens = np.concatenate([filler[:before], chunk, filler[before:], chunk])
+        supervised = np.zeros(self.window, dtype=bool)
+        supervised[self.window - size + 1 :] = True  # its first token comes unannounced
+        return tokens, supervised

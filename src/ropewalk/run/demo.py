@@ -67,7 +67,7 @@ def run_demo(
     before = measure(run.model, plan, progress=reporter.advance)
     extension = run_extension(run, partial / MODEL, overwrite=True, reporter=reporter)
     reporter.stage("Measuring the extended model on the same samples")
-    after = measure(partial / MODEL, plan, name=f"{run.model}, extended", progress=reporter.advance)
+    after = measure(partial / MODEL, plan, name=f"{run.model} (extended)", progress=reporter.advance)
 
     result = DemoResult(
         extension=extension,

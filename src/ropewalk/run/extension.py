@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Work = tuple[ExtensionReport, trainer.TrainingRecord | None, str | None]
 
 CHECKPOINTS = "checkpoints"
+REPEATS = 0.6  # of the recall windows; the others hold pass keys, key-value records and streams
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -178,6 +179,7 @@ def training_windows(plan: Plan, tokenizer: Any, corpus: Corpus) -> TrainingWind
             np.concatenate(documents),
             plan.window,
             shortest_passkey=plan.window // 2,
+            repeat_share=REPEATS,
         )
     return TrainingWindows(
         text,

@@ -1,0 +1,56 @@
+"""Recall windows fill their length exactly and supervise only what the window itself determines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ropewalk.data.recall_windows import RecallWindows
+
+
+def characters(piece: str) -> np.ndarray:
+    return np.array([ord(c) for c in piece], dtype=np.int64)
+
+
+TEXT = characters("def function(argument):\n    return argument\n" * 200)
+
+
+@pytest.mark.parametrize("window", [600, 1024])
+def test_every_window_has_its_length_and_something_to_learn(window):
+    windows = RecallWindows(characters, TEXT, window, shortest_passkey=window // 2, repeat_share=0.3)
+    for number in range(60):
+        tokens, supervised = windows.draw(np.random.default_rng(number))
+        assert len(tokens) == len(supervised) == window
+        assert supervised.any()
+        assert not supervised[0]
+
+
+def test_a_repeat_supervises_a_chunk_that_stands_earlier_in_the_window():
+    windows = RecallWindows(characters, TEXT, 1024, shortest_passkey=512, repeat_share=1.0)
+    places = []
+    for number in range(40):
+        tokens, supervised = windows.draw(np.random.default_rng(number))
+        size = int(supervised.sum()) + 1
+        assert 64 <= size <= 128
+        assert supervised[-size + 1 :].all()
+        chunk = tokens[-size:]
+        found = [s for s in range(1024 - 2 * size + 1) if np.array_equal(tokens[s : s + size], chunk)]
+        assert len(found) >= 1
+        places.append(found[0])
+        assert not np.array_equal(chunk, np.sort(chunk))
+    assert min(places) < 200
+    assert max(places) > 600
+
+
+def test_without_repeats_the_draws_are_those_of_a_mixture_that_does_not_know_them():
+    plain = RecallWindows(characters, TEXT, 1024, shortest_passkey=512)
+    kinds = {bool(plain.draw(np.random.default_rng(n))[1][-40:].all()) for n in range(40)}
+    assert kinds == {False}
+
+
+def test_one_generator_gives_one_window():
+    windows = RecallWindows(characters, TEXT, 1024, shortest_passkey=512, repeat_share=0.5)
+    for number in range(10):
+        first, second = (windows.draw(np.random.default_rng(number)) for _ in range(2))
+        assert np.array_equal(first[0], second[0])
+        assert np.array_equal(first[1], second[1])
