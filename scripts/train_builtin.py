@@ -9,8 +9,10 @@ Deterministic: every window is drawn from a generator keyed by (seed, window num
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +43,25 @@ BASE = 500.0
 IGNORE = -100
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One learning-rate cycle: what is read, and how fast is learned."""
+
+    number: int
+    steps: int
+    batch: int
+    learning_rate: float
+    first: float  # share of recall windows at the start
+    last: float  # and at the end
+    polish: bool  # long pass keys and repeats, which the demo's recall mix holds as well
+
+
+PHASES = (
+    Phase(number=0, steps=6000, batch=16, learning_rate=2e-3, first=0.1, last=0.5, polish=False),
+    Phase(number=1, steps=700, batch=32, learning_rate=6e-4, first=0.5, last=0.5, polish=True),
+)
+
+
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """Byte-level BPE that splits digits, on the corpus and on enough task text to know its words."""
     tokenizer = Tokenizer(models.BPE())
@@ -69,7 +90,9 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 class Windows(Dataset):
     """Text and recall windows of 256 tokens; the share of recall grows from `first` to `last` over the run."""
 
-    def __init__(self, tokenizer, texts: list[str], *, size: int, seed: int, first: float, last: float) -> None:
+    def __init__(
+        self, tokenizer, texts: list[str], *, size: int, seed: int, first: float, last: float, polish: bool = False
+    ) -> None:
         @lru_cache(maxsize=100_000)
         def encode_text(text: str) -> np.ndarray:
             return encode(tokenizer, text)
@@ -80,8 +103,14 @@ class Windows(Dataset):
         self.probabilities = weights / weights.sum()
         self.tokens = int(sum(len(stream) for stream in streams))
         self.size, self.seed, self.first, self.last = size, seed, first, last
-        self.newline, self.digits_only = int(encode_text("\n")[0]), last < 1.0
-        self.recall = RecallWindows(encode_text, np.concatenate(self.streams), WINDOW, shortest_passkey=96)
+        self.newline, self.digits_only = int(encode_text("\n")[0]), last < 1.0 and not polish
+        self.recall = RecallWindows(
+            encode_text,
+            np.concatenate(self.streams),
+            WINDOW,
+            shortest_passkey=200 if polish else 96,
+            repeat_share=0.5 if polish else 0.0,
+        )
 
     def __len__(self) -> int:
         return self.size
@@ -104,13 +133,44 @@ class Windows(Dataset):
         return stream[start : start + WINDOW], np.ones(WINDOW, dtype=bool)
 
 
+def run_phase(phase: Phase, model, windows: Windows, evaluation, work: Path, arguments) -> list[dict]:
+    """Trains the model in place, or goes on from the last checkpoint in `work`; returns what was logged."""
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(work),
+            max_steps=phase.steps,
+            per_device_train_batch_size=phase.batch,
+            per_device_eval_batch_size=32,
+            learning_rate=phase.learning_rate,
+            lr_scheduler_type="linear",
+            warmup_steps=phase.steps // 30,
+            adam_beta2=0.95,
+            weight_decay=0.1,
+            max_grad_norm=1.0,
+            logging_steps=50,
+            eval_strategy="steps",
+            eval_steps=phase.steps // 12,
+            save_steps=phase.steps // 12,
+            save_total_limit=2,
+            seed=arguments.seed,
+            report_to=[],
+            torch_compile=arguments.compile,
+            train_sampling_strategy="sequential",
+            use_cpu=True,
+            disable_tqdm=True,
+        ),
+        train_dataset=windows,
+        eval_dataset=evaluation,
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)) if work.exists() else None)
+    return trainer.state.log_history
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("build/builtin"))
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=20240611)
     parser.add_argument("--compile", action="store_true", help="torch.compile: 1.4 times faster where a compiler is")
     arguments = parser.parse_args()
@@ -122,9 +182,6 @@ def main() -> None:
     spread = {word: len(tokenizer.encode(f"{word}=")) - 1 for word in recall.WORDS}
     if max(spread.values()) > 1:
         print("words of several tokens:", [word for word, tokens in spread.items() if tokens > 1])
-    windows = Windows(
-        tokenizer, texts, size=arguments.steps * arguments.batch, seed=arguments.seed, first=0.1, last=0.5
-    )
     held_texts = list(held_out.documents.values())
     evaluation = {
         "text": Windows(tokenizer, held_texts, size=256, seed=1, first=0.0, last=0.0),
@@ -147,35 +204,15 @@ def main() -> None:
         use_cache=False,
     )
     model = LlamaForCausalLM(config)
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(arguments.work),
-            max_steps=arguments.steps,
-            per_device_train_batch_size=arguments.batch,
-            per_device_eval_batch_size=32,
-            learning_rate=arguments.learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=200,
-            adam_beta2=0.95,
-            weight_decay=0.1,
-            max_grad_norm=1.0,
-            logging_steps=50,
-            eval_strategy="steps",
-            eval_steps=500,
-            save_steps=500,
-            save_total_limit=2,
-            seed=arguments.seed,
-            report_to=[],
-            torch_compile=arguments.compile,
-            train_sampling_strategy="sequential",
-            use_cpu=True,
-            disable_tqdm=True,
-        ),
-        train_dataset=windows,
-        eval_dataset=evaluation,
-    )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(arguments.work)) if arguments.work.exists() else None)
+    curve = []
+    for phase in PHASES:
+        size = phase.steps * phase.batch
+        windows = Windows(
+            tokenizer, texts, size=size, seed=arguments.seed + phase.number, first=phase.first, last=phase.last,
+            polish=phase.polish,
+        )  # fmt: skip
+        history = run_phase(phase, model, windows, evaluation, arguments.work / f"phase-{phase.number}", arguments)
+        curve += [{"phase": phase.number, **e} for e in history if any(key.startswith("eval_") for key in e)]
 
     partial = arguments.output.with_name(arguments.output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -187,12 +224,11 @@ def main() -> None:
         "training_corpus": train.fingerprint,
         "held_out_corpus": held_out.fingerprint,
         "corpus_tokens": windows.tokens,
+        "phases": [dataclasses.asdict(phase) for phase in PHASES],
         "parameters": model.num_parameters(),
-        "steps": arguments.steps,
-        "tokens_seen": arguments.steps * arguments.batch * WINDOW,
-        "learning_rate": arguments.learning_rate,
+        "tokens_seen": sum(phase.steps * phase.batch * WINDOW for phase in PHASES),
         "seed": arguments.seed,
-        "curve": [entry for entry in trainer.state.log_history if any(key.startswith("eval_") for key in entry)],
+        "curve": curve,
     }
     (partial / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     shutil.rmtree(arguments.output, ignore_errors=True)

@@ -111,7 +111,8 @@ def test_a_change_is_better_only_if_its_interval_leaves_zero_on_the_right_side()
 
 def test_depths_are_a_table_of_their_own():
     text = shown(tables.depths_table(result("untouched"), "passkey_accuracy"))
-    assert text.count("0.50 (n = 10)") == 12
+    assert text.count("0.50  0.20..0.80") == 12
+    assert text.count("10/30") == 3
 
 
 @pytest.mark.parametrize(
