@@ -228,10 +228,14 @@ def control_text() -> str:
 def curve_table() -> str:
     """The learning curve of the built-in model."""
     curve = json.loads((ROOT / "src/ropewalk/assets/builtin/training.json").read_text("utf-8"))["curve"]
-    text = {entry["step"]: entry["eval_text_loss"] for entry in curve if "eval_text_loss" in entry}
-    recall = {entry["step"]: entry["eval_recall_loss"] for entry in curve if "eval_recall_loss" in entry}
-    rows = [(f"{step:,}", f"{text[step]:.3f}", f"{recall[step]:.4f}") for step in sorted(text)]
-    return table(("step", "held-out text", "recall answers"), rows)
+    rows: dict[tuple[int, int], dict[str, float]] = {}
+    for entry in curve:
+        rows.setdefault((entry["phase"], entry["step"]), {}).update(entry)
+    cells = [
+        (str(phase + 1), f"{step:,}", f"{entry['eval_text_loss']:.3f}", f"{entry['eval_recall_loss']:.4f}")
+        for (phase, step), entry in sorted(rows.items())
+    ]
+    return table(("cycle", "step", "held-out text", "recall answers"), cells)
 
 
 def measured_text() -> str:
