@@ -36,6 +36,16 @@ def logits(model, length=TARGET):
         return model.eval()(ids).logits
 
 
+class Counted(Silent):
+    """Remembers which steps were trained."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def step(self, step: int, steps: int, loss: float | None) -> None:
+        self.steps.append(step)
+
+
 class InterruptAt(Silent):
     """Presses Ctrl-C after a step."""
 
@@ -97,7 +107,9 @@ def test_a_run_stopped_in_its_second_sweep_resumes_to_bit_identical_losses_and_w
     ):
         run_extension(run, tmp_path / "parts", reporter=InterruptAt(7))
     assert not (tmp_path / "parts").exists()
-    resumed = run_extension(run, tmp_path / "parts", resume=True)
+    counted = Counted()
+    resumed = run_extension(run, tmp_path / "parts", resume=True, reporter=counted)
+    assert counted.steps == [9, 10]  # a run that starts anew gives the same losses too
     assert resumed.losses == whole.losses
     assert torch.equal(logits(ropewalk.load(tmp_path / "parts")), logits(ropewalk.load(tmp_path / "whole")))
 
