@@ -14,7 +14,7 @@ from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.report.tables import evaluation_tables
 from ropewalk.run.evaluation import measure
 
-PLAN = EvaluationPlan(lengths=(144, 192, 256), tasks=("paired", "passkey", "key-value"), trials=30, contexts=60)
+PLAN = EvaluationPlan(lengths=(144, 192, 256), tasks=("paired", "passkey", "key-value"), trials=30, contexts=120)
 
 
 def main() -> None:

@@ -53,12 +53,14 @@ class Phase:
     learning_rate: float
     first: float  # share of recall windows at the start
     last: float  # and at the end
-    polish: bool  # long pass keys and repeats, which the demo's recall mix holds as well
+    shortest_passkey: int
+    repeat_share: float  # of the recall windows; the demo's recall mix holds repeats as well
 
 
 PHASES = (
-    Phase(number=0, steps=6000, batch=16, learning_rate=2e-3, first=0.1, last=0.5, polish=False),
-    Phase(number=1, steps=700, batch=32, learning_rate=6e-4, first=0.5, last=0.5, polish=True),
+    Phase(0, steps=6000, batch=16, learning_rate=2e-3, first=0.1, last=0.5, shortest_passkey=96, repeat_share=0.0),
+    Phase(1, steps=700, batch=32, learning_rate=6e-4, first=0.5, last=0.5, shortest_passkey=200, repeat_share=0.5),
+    Phase(2, steps=250, batch=32, learning_rate=2e-4, first=0.5, last=0.5, shortest_passkey=240, repeat_share=0.2),
 )
 
 
@@ -91,7 +93,17 @@ class Windows(Dataset):
     """Text and recall windows of 256 tokens; the share of recall grows from `first` to `last` over the run."""
 
     def __init__(
-        self, tokenizer, texts: list[str], *, size: int, seed: int, first: float, last: float, polish: bool = False
+        self,
+        tokenizer,
+        texts: list[str],
+        *,
+        size: int,
+        seed: int,
+        first: float,
+        last: float,
+        shortest_passkey: int = 96,
+        repeat_share: float = 0.0,
+        digits_only: int = 0,
     ) -> None:
         @lru_cache(maxsize=100_000)
         def encode_text(text: str) -> np.ndarray:
@@ -103,13 +115,13 @@ class Windows(Dataset):
         self.probabilities = weights / weights.sum()
         self.tokens = int(sum(len(stream) for stream in streams))
         self.size, self.seed, self.first, self.last = size, seed, first, last
-        self.newline, self.digits_only = int(encode_text("\n")[0]), last < 1.0 and not polish
+        self.newline, self.digits_only = int(encode_text("\n")[0]), digits_only
         self.recall = RecallWindows(
             encode_text,
             np.concatenate(self.streams),
             WINDOW,
-            shortest_passkey=200 if polish else 96,
-            repeat_share=0.5 if polish else 0.0,
+            shortest_passkey=shortest_passkey,
+            repeat_share=repeat_share,
         )
 
     def __len__(self) -> int:
@@ -120,7 +132,7 @@ class Windows(Dataset):
         share = self.first + (self.last - self.first) * index / max(1, self.size - 1)
         if rng.random() < share:
             tokens, supervised = self.recall.draw(rng)
-            if self.digits_only and index < DIGITS_ONLY:
+            if index < self.digits_only:
                 supervised = supervised & (tokens != self.newline)
         else:
             tokens, supervised = self.text_window(rng)
@@ -172,13 +184,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("build/builtin"))
     parser.add_argument("--seed", type=int, default=20240611)
+    parser.add_argument("--start", type=Path, help="An earlier output: only the cycles that it has not seen are run.")
     parser.add_argument("--compile", action="store_true", help="torch.compile: 1.4 times faster where a compiler is")
     arguments = parser.parse_args()
     set_seed(arguments.seed)
 
     train, held_out = corpus.standard_library(held_out=False), corpus.standard_library(held_out=True)
     texts = list(train.documents.values())
-    tokenizer = train_tokenizer(texts)
+    tokenizer = adapters.load_tokenizer(arguments.start) if arguments.start else train_tokenizer(texts)
     spread = {word: len(tokenizer.encode(f"{word}=")) - 1 for word in recall.WORDS}
     if max(spread.values()) > 1:
         print("words of several tokens:", [word for word, tokens in spread.items() if tokens > 1])
@@ -203,13 +216,20 @@ def main() -> None:
         pad_token_id=tokenizer.pad_token_id,
         use_cache=False,
     )
-    model = LlamaForCausalLM(config)
-    curve = []
+    model, curve = LlamaForCausalLM(config), []
+    if arguments.start:
+        model = LlamaForCausalLM.from_pretrained(arguments.start, dtype=torch.float32)
+        model.config.use_cache = False
+        curve = json.loads((arguments.start / "training.json").read_text())["curve"]
+    done = {entry["phase"] for entry in curve}
     for phase in PHASES:
+        if phase.number in done:
+            continue
         size = phase.steps * phase.batch
         windows = Windows(
             tokenizer, texts, size=size, seed=arguments.seed + phase.number, first=phase.first, last=phase.last,
-            polish=phase.polish,
+            shortest_passkey=phase.shortest_passkey, repeat_share=phase.repeat_share,
+            digits_only=0 if phase.number else DIGITS_ONLY,
         )  # fmt: skip
         history = run_phase(phase, model, windows, evaluation, arguments.work / f"phase-{phase.number}", arguments)
         curve += [{"phase": phase.number, **e} for e in history if any(key.startswith("eval_") for key in e)]

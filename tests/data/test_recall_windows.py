@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from ropewalk.data import recall
 from ropewalk.data.recall_windows import RecallWindows
 
 
@@ -46,6 +49,28 @@ def test_without_repeats_the_draws_are_those_of_a_mixture_that_does_not_know_the
     plain = RecallWindows(characters, TEXT, 1024, shortest_passkey=512)
     kinds = {bool(plain.draw(np.random.default_rng(n))[1][-40:].all()) for n in range(40)}
     assert kinds == {False}
+
+
+def test_the_ends_of_a_context_and_a_second_question_at_once_are_common(monkeypatch):
+    asked = []
+
+    def spy(task, questions, newline):
+        asked.append((task, list(questions)))
+        return whole(task, questions, newline)
+
+    whole = recall.training_window
+    monkeypatch.setattr(recall, "training_window", spy)
+    windows = RecallWindows(characters, TEXT, 1024, shortest_passkey=512)
+    for number in range(300):
+        windows.draw(np.random.default_rng(number))
+    records = [(task, questions) for task, questions in asked if len(task.questions) > 1]
+    keys = [questions[0].depth for task, questions in asked if len(task.questions) == 1]
+    first_is_an_end = [any(q[0] is end for end in (t.questions[0], t.questions[-1])) for t, q in records]
+    at_once_again = [any(a is b for a, b in pairwise(q)) for _, q in records]
+    for events in (first_is_an_end, at_once_again, [depth in (0.0, 1.0) for depth in keys]):
+        assert len(events) > 60
+        assert np.mean(events) > 0.15
+    assert min(len(q) for _, q in records) == 1
 
 
 def test_one_generator_gives_one_window():

@@ -211,9 +211,11 @@ def key_value(
 
 
 def key_value_stream(
-    encode: Encode, rng: np.random.Generator, *, length: int, keys: int, digits: int = 4
+    encode: Encode, rng: np.random.Generator, *, length: int, keys: int, digits: int = 4, again: float = 0.0
 ) -> tuple[Tokens, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Records without end, drawn from `keys` words; a repeated word repeats its value.
+
+    A record follows itself at once with probability `again`, above what the draw of words gives.
 
     Returns:
         Tokens, `[length]`, and which of them an earlier record determines, `[length]`: a repeated word's value and the
@@ -226,9 +228,10 @@ def key_value_stream(
     tokens: list[Tokens] = []
     known: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
     seen: set[int] = set()
-    size = 0
+    size, index = 0, 0
     while size < length:
-        index = int(rng.integers(0, keys))
+        if not seen or rng.random() >= again:
+            index = int(rng.integers(0, keys))
         prompt, answer = pairs[index]
         tokens += [prompt, answer, newline]
         known += [

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ropewalk.rope import Integers
 
 RECORD_TOKENS = 8  # a record and its line break in the built-in tokenizer; others may need more, see `_key_value`
+ENDS = 0.5  # share of pass keys and first questions at an end of the context: a uniform draw hardly ever lands there
+AGAIN = 0.25  # share of questions and records that come a second time at once: the nearest fact, rare among others
 
 
 class RecallWindows:
@@ -48,7 +50,7 @@ class RecallWindows:
         else:
             keys = int(rng.integers(2, max(3, self.window // 12)))
             tokens, answers = recall.key_value_stream(
-                self.encode, rng, length=self.window, keys=min(keys, len(recall.WORDS))
+                self.encode, rng, length=self.window, keys=min(keys, len(recall.WORDS)), again=AGAIN
             )
         tokens, answers = tokens[: self.window], answers[: self.window]
         padding = self.window - len(tokens)
@@ -63,14 +65,14 @@ class RecallWindows:
             self.fillers[rng.integers(len(self.fillers))],
             rng,
             length=int(rng.integers(self.shortest_passkey, self.window)),
-            depth=rng.random(),
+            depth=float(rng.integers(2)) if rng.random() < ENDS else rng.random(),
             digits=int(rng.choice([1, 2, 3, 4, 5, 5, 5])),
             task_line=bool(rng.random() < 0.5),
         )
         return recall.training_window(task, task.questions, self.newline)
 
     def _key_value(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
-        asked = int(rng.integers(4, 13))
+        asked = int(rng.integers(1, 13))
         most = (self.window - RECORD_TOKENS * asked) // RECORD_TOKENS
         task = recall.key_value(
             self.encode,
@@ -79,8 +81,12 @@ class RecallWindows:
             length=self.window - 1 - RECORD_TOKENS * (asked - 1),
             keys=int(rng.integers(4, min(16, most) + 1)),
         )
-        order = rng.permutation(len(task.questions))[:asked]
-        return recall.training_window(task, [task.questions[i] for i in order], self.newline)
+        order = list(rng.permutation(len(task.questions)))
+        if rng.random() < ENDS:
+            end = int(rng.choice([0, len(order) - 1]))
+            order.insert(0, order.pop(order.index(end)))
+        chosen = [i for i in order for _ in range(2 if rng.random() < AGAIN else 1)]
+        return recall.training_window(task, [task.questions[i] for i in chosen[:asked]], self.newline)
 
     def _repeat(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
         """Text, a chunk, text, the chunk again. The chunk is of single tokens of the text in random order.
