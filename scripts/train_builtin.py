@@ -55,12 +55,23 @@ class Phase:
     last: float  # and at the end
     shortest_passkey: int
     repeat_share: float  # of the recall windows; the demo's recall mix holds repeats as well
+    near: bool = False  # half of first questions at an end of the context, and a quarter of facts come twice at once
 
 
 PHASES = (
     Phase(0, steps=6000, batch=16, learning_rate=2e-3, first=0.1, last=0.5, shortest_passkey=96, repeat_share=0.0),
     Phase(1, steps=700, batch=32, learning_rate=6e-4, first=0.5, last=0.5, shortest_passkey=200, repeat_share=0.5),
-    Phase(2, steps=250, batch=32, learning_rate=2e-4, first=0.5, last=0.5, shortest_passkey=240, repeat_share=0.2),
+    Phase(
+        2,
+        steps=250,
+        batch=32,
+        learning_rate=2e-4,
+        first=0.5,
+        last=0.5,
+        shortest_passkey=240,
+        repeat_share=0.2,
+        near=True,
+    ),
 )
 
 
@@ -103,6 +114,7 @@ class Windows(Dataset):
         last: float,
         shortest_passkey: int = 96,
         repeat_share: float = 0.0,
+        near: bool = False,
         digits_only: int = 0,
     ) -> None:
         @lru_cache(maxsize=100_000)
@@ -122,6 +134,9 @@ class Windows(Dataset):
             WINDOW,
             shortest_passkey=shortest_passkey,
             repeat_share=repeat_share,
+            fewest_asked=1 if near else 4,
+            ends=0.5 if near else 0.0,
+            again=0.25 if near else 0.0,
         )
 
     def __len__(self) -> int:
@@ -228,7 +243,7 @@ def main() -> None:
         size = phase.steps * phase.batch
         windows = Windows(
             tokenizer, texts, size=size, seed=arguments.seed + phase.number, first=phase.first, last=phase.last,
-            shortest_passkey=phase.shortest_passkey, repeat_share=phase.repeat_share,
+            shortest_passkey=phase.shortest_passkey, repeat_share=phase.repeat_share, near=phase.near,
             digits_only=0 if phase.number else DIGITS_ONLY,
         )  # fmt: skip
         history = run_phase(phase, model, windows, evaluation, arguments.work / f"phase-{phase.number}", arguments)

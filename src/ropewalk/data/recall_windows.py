@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ropewalk.rope import Integers
 
 RECORD_TOKENS = 8  # a record and its line break in the built-in tokenizer; others may need more, see `_key_value`
-ENDS = 0.5  # share of pass keys and first questions at an end of the context: a uniform draw hardly ever lands there
-AGAIN = 0.25  # share of questions and records that come a second time at once: the nearest fact, rare among others
 
 
 class RecallWindows:
@@ -25,14 +23,27 @@ class RecallWindows:
         window: Tokens in a window.
         shortest_passkey: Passkey prompts are uniform between this and the window.
         repeat_share: Share of windows whose end repeats a chunk from anywhere before.
+        fewest_asked: Questions about the records of a window, at least.
+        ends: Share of pass keys and of first questions at an end of the context, where a uniform draw seldom falls.
+        again: Share of questions and records that come a second time at once: the nearest fact, rare among others.
     """
 
     def __init__(
-        self, encode: recall.Encode, text: Integers, window: int, *, shortest_passkey: int, repeat_share: float = 0.0
+        self,
+        encode: recall.Encode,
+        text: Integers,
+        window: int,
+        *,
+        shortest_passkey: int,
+        repeat_share: float = 0.0,
+        fewest_asked: int = 4,
+        ends: float = 0.0,
+        again: float = 0.0,
     ) -> None:
         """Prepares fillers: the repeated sentence (twice as likely), slices of `text`, and random words."""
         self.encode, self.window, self.shortest_passkey = encode, window, shortest_passkey
         self.text, self.repeat_share = text, repeat_share
+        self.fewest_asked, self.ends, self.again = fewest_asked, ends, again
         self.newline = encode("\n")
         grass = recall.GrassFiller(encode(recall.GRASS))
         words = recall.WordFiller(tuple(encode(f" {word}") for word in recall.WORDS))
@@ -50,7 +61,7 @@ class RecallWindows:
         else:
             keys = int(rng.integers(2, max(3, self.window // 12)))
             tokens, answers = recall.key_value_stream(
-                self.encode, rng, length=self.window, keys=min(keys, len(recall.WORDS)), again=AGAIN
+                self.encode, rng, length=self.window, keys=min(keys, len(recall.WORDS)), again=self.again
             )
         tokens, answers = tokens[: self.window], answers[: self.window]
         padding = self.window - len(tokens)
@@ -65,14 +76,14 @@ class RecallWindows:
             self.fillers[rng.integers(len(self.fillers))],
             rng,
             length=int(rng.integers(self.shortest_passkey, self.window)),
-            depth=float(rng.integers(2)) if rng.random() < ENDS else rng.random(),
+            depth=float(rng.integers(2)) if rng.random() < self.ends else rng.random(),
             digits=int(rng.choice([1, 2, 3, 4, 5, 5, 5])),
             task_line=bool(rng.random() < 0.5),
         )
         return recall.training_window(task, task.questions, self.newline)
 
     def _key_value(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
-        asked = int(rng.integers(1, 13))
+        asked = int(rng.integers(self.fewest_asked, 13))
         most = (self.window - RECORD_TOKENS * asked) // RECORD_TOKENS
         task = recall.key_value(
             self.encode,
@@ -82,10 +93,10 @@ class RecallWindows:
             keys=int(rng.integers(4, min(16, most) + 1)),
         )
         order = list(rng.permutation(len(task.questions)))
-        if rng.random() < ENDS:
+        if rng.random() < self.ends:
             end = int(rng.choice([0, len(order) - 1]))
             order.insert(0, order.pop(order.index(end)))
-        chosen = [i for i in order for _ in range(2 if rng.random() < AGAIN else 1)]
+        chosen = [i for i in order for _ in range(2 if rng.random() < self.again else 1)]
         return recall.training_window(task, [task.questions[i] for i in chosen[:asked]], self.newline)
 
     def _repeat(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Work = tuple[ExtensionReport, trainer.TrainingRecord | None, str | None]
 
 CHECKPOINTS = "checkpoints"
-REPEATS = 0.6  # of the recall windows; the others hold pass keys, key-value records and streams
+REPEATS = 0.4  # of the recall windows; the others hold pass keys, key-value records and streams
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
