@@ -145,15 +145,56 @@ def bootstrap_mean(
     sums, counts = _cluster_totals(values, clusters)
     groups = len(counts)
     if groups < 2:
-        raise MeasurementError(
-            f"a bootstrap over {unit} needs at least 2 of them, because it resamples whole {unit}; got {groups}. "
-            f"Measure on more {unit}."
-        )
+        raise _too_few_clusters(unit, groups)
     means = _resampled_means(sums, counts, rng, draws)
     tail = (1 - _checked_level(level)) / 2
     low, high = (float(q) for q in np.quantile(means, [tail, 1 - tail]))
     samples = int(counts.sum())
     return Interval(float(sums.sum() / samples), low, high, level, f"bootstrap over {groups} {unit}", samples, groups)
+
+
+def bootstrap_weighted_mean(
+    values: ArrayLike,
+    weights: ArrayLike,
+    clusters: Sequence[Hashable],
+    rng: np.random.Generator,
+    *,
+    unit: str = "documents",
+    level: float = LEVEL,
+    draws: int = DRAWS,
+) -> Interval:
+    """The weighted mean over samples, bootstrapped like `bootstrap_mean`: weights are drawn along with their values.
+
+    The mean per token of documents of different lengths is such a mean; it is a ratio of two sums over the drawn
+    clusters, so its denominator varies from draw to draw as well.
+
+    Args:
+        values: One number for each sample, `[samples]`.
+        weights: What each sample counts for, such as its number of tokens, above 0, `[samples]`.
+        clusters: The cluster of each sample, same length.
+        rng: Source of the draws.
+        unit: What the clusters are, in the plural.
+        level: Two-sided confidence level.
+        draws: Number of resamples.
+
+    Raises:
+        MeasurementError: Not one positive weight for each value, or see `bootstrap_mean`.
+    """
+    numbers, shares = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    if numbers.shape != shares.shape or not (shares > 0).all():
+        raise MeasurementError(
+            f"a weighted mean needs one weight above 0 for each value; got {numbers.size} values and {shares.size} "
+            f"weights, {int((shares > 0).sum())} of them above 0. Leave out samples that count for nothing."
+        )
+    sums, _ = _cluster_totals(numbers * shares, clusters)
+    totals, _ = _cluster_totals(shares, clusters)
+    groups = len(totals)
+    if groups < 2:
+        raise _too_few_clusters(unit, groups)
+    tail = (1 - _checked_level(level)) / 2
+    low, high = (float(q) for q in np.quantile(_resampled_means(sums, totals, rng, draws), [tail, 1 - tail]))
+    value = float(sums.sum() / totals.sum())
+    return Interval(value, low, high, level, f"bootstrap over {groups} {unit}", numbers.size, groups)
 
 
 def bootstrap_difference(
@@ -240,6 +281,13 @@ def _cluster_totals(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Fl
     sums = np.bincount(index, weights=numbers, minlength=len(order))
     counts = np.bincount(index, minlength=len(order))
     return sums.astype(np.float64), counts.astype(np.float64)
+
+
+def _too_few_clusters(unit: str, groups: int) -> MeasurementError:
+    return MeasurementError(
+        f"a bootstrap over {unit} needs at least 2 of them, because it resamples whole {unit}; got {groups}. "
+        f"Measure on more {unit}."
+    )
 
 
 def _normal_quantile(level: float) -> float:

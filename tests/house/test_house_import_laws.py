@@ -26,6 +26,8 @@ TRESPASSES = [
     ("positions/trespass.py", "transformers", TORCH),
     ("analysis/trespass.py", "torch", TORCH),
     ("report/trespass.py", "torch", TORCH),
+    ("sequential.py", "torch", TORCH),
+    ("bounds.py", "ropewalk.sequential", UPWARD),
     ("evals/trespass.py", "transformers", TRANSFORMERS),
     ("run/trespass.py", "transformers", TRANSFORMERS),
     ("cli/trespass.py", "transformers", TRANSFORMERS),
