@@ -14,8 +14,9 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaConfig, MistralConfig, PreTrainedTokenizerFast
 
 from ropewalk.data.recall import Question, RecallContext
-from ropewalk.evals import retrieval
-from ropewalk.evals.retrieval import answer_all, verdict
+from ropewalk.evals import scoring
+from ropewalk.evals.retrieval import answer_all
+from ropewalk.evals.scoring import verdict
 
 
 def by_generate(model, tokenizer, context, question, *, use_cache=True) -> bool:
@@ -129,7 +130,7 @@ def test_the_check_against_generate_catches_wrong_comparisons(taught, monkeypatc
     def patched(text, expected, *, finished, at_once):
         return wrong(text, expected, finished=finished) or (False if finished else None)
 
-    monkeypatch.setattr(retrieval, "verdict", patched)
+    monkeypatch.setattr(scoring, "verdict", patched)
     rows = answer_all(model, tokenizer, contexts)
     assert [answer.correct for answer in rows[0]] != list(TAUGHT.values())
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from evals_models import character_tokenizer, prose
 
+from ropewalk.data import retrieval
 from ropewalk.errors import DataError, OptionError, UnknownNameError
 from ropewalk.evals import tasks
 from ropewalk.evals.plan import EvaluationPlan
@@ -200,3 +201,33 @@ def test_lengths_without_room_for_a_task_are_refused(encode):
         tasks.key_value_samples(encode, dataclasses.replace(PLAN, lengths=(30, 400), scored=8))
     with pytest.raises(OptionError, match=r"the 4 scored tokens of a key-value stream must hold from 1 to"):
         tasks.far_streams(encode, dataclasses.replace(PLAN, scored=4))
+
+
+@pytest.mark.parametrize("name", ["key-value", "passkey", "variable-tracking"])
+def test_a_battery_sample_is_the_same_whatever_else_is_drawn(encode, name):
+    task = retrieval.get(name)()
+    ten = {s.sample: s for s in tasks.retrieval_samples(task, encode, 1500, range(10), seed=3)}
+    later = tasks.retrieval_samples(task, encode, 1500, [7], seed=3)
+    np.testing.assert_array_equal(later[0].context.context, ten["1500/7"].context.context)
+    assert later[0].depths == ten["1500/7"].depths
+    other = tasks.retrieval_samples(task, encode, 1500, [7], seed=4)
+    assert other[0].context.context.tolist() != later[0].context.context.tolist()
+
+
+def test_battery_samples_name_the_middle_of_the_tenth(encode):
+    tenths = tuple(round(0.05 + i / 10, 4) for i in range(10))
+    (many,) = tasks.retrieval_samples(retrieval.get("key-value")(), encode, 1500, [0], seed=0)
+    assert many.depths == tenths
+    single = tasks.retrieval_samples(retrieval.get("passkey")(), encode, 1500, range(20), seed=0)
+    assert [s.depths for s in single] == [(depth,) for depth in (*tenths, *tenths)]
+    (whole,) = tasks.retrieval_samples(retrieval.get("variable-tracking")(), encode, 1500, [0], seed=0)
+    assert whole.depths == (None,)
+    assert whole.length == 1500
+
+
+def test_long_texts_are_tokenised_afresh_and_short_ones_are_remembered(tokenizer):
+    encode = tasks.encoder(tokenizer)
+    assert encode("short") is encode("short")
+    long = "long " * 300
+    assert encode(long) is not encode(long)
+    np.testing.assert_array_equal(encode(long), encode(long))

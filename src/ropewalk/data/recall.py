@@ -54,16 +54,25 @@ class Question:
     Attributes:
         prompt: Tokens after the context, up to the answer.
         answer: Tokens of the expected answer.
-        depth: Where the fact stands, 0 at the context's start, 1 at its end.
+        depth: Where the fact stands, 0 at the context's start, 1 at its end; None if the whole context is asked about.
         position: Index in the context of the first token after the fact; a context cut here or later still answers.
         answer_text: The answer as text, for a decoded comparison.
+        references: What the answer is compared with, where that is not `answer_text` as a whole.
+        chance: Expected score of somebody who picks blindly among the candidates that the task names.
     """
 
     prompt: Tokens
     answer: Tokens
-    depth: float
+    depth: float | None
     position: int
     answer_text: str
+    references: tuple[str, ...] = ()
+    chance: float = 0.0
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The texts that a right answer contains."""
+        return self.references or (self.answer_text,)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,11 @@ class RecallContext:
     def length(self) -> int:
         """Tokens that a model reads for the longest single question, answer included."""
         return len(self.context) + max(len(q.prompt) + len(q.answer) for q in self.questions)
+
+    @property
+    def chance(self) -> float:
+        """Expected score of blind picking, mean over the questions: the baseline to print beside a score."""
+        return float(np.mean([question.chance for question in self.questions]))
 
 
 class Filler(Protocol):
@@ -158,7 +172,7 @@ def passkey(
     before = round(depth * room)
     context = np.concatenate([header, filler(rng, before), fact, filler(rng, room - before)])
     position = len(header) + before + len(fact)
-    question = Question(prompt, answer, depth, position, key)
+    question = Question(prompt, answer, depth, position, key, chance=1 / (10**digits - low))
     return RecallContext(context, (question,))
 
 
@@ -203,7 +217,12 @@ def key_value(
     chosen = range(keys) if asked is None else sorted(rng.permutation(keys)[:asked])
     questions = tuple(
         Question(
-            np.concatenate([newline, pairs[i][0]]), pairs[i][1], ends[i] / max(1, len(context)), ends[i], values[i]
+            np.concatenate([newline, pairs[i][0]]),
+            pairs[i][1],
+            ends[i] / max(1, len(context)),
+            ends[i],
+            values[i],
+            chance=1 / keys,
         )
         for i in chosen
     )

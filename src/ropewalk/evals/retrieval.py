@@ -1,7 +1,7 @@
-"""Asks a model for a number in its context and reads its greedy answer, without decoding where nothing is to learn.
+"""Asks a model for what stands in its context and reads its greedy answer, decoding only where that can still decide.
 
-Protocol: ten greedy tokens, the first run of digits in them, equal to the expected number (Mohtashami & Jaggi 2023,
-arXiv:2305.16300, and after them YaRN and PoSE). The result is exactly that of plain decoding, by three savings:
+Protocol: `new_tokens` greedy tokens, scored by one of the rules of `scoring`. The result is exactly that of plain
+decoding, by three savings:
 
 1.  Teacher forcing. If the argmax at every place of question + answer is the next answer token, greedy decoding
     writes the answer; at the first other token it writes that one. So one forward gives the beginning of what greedy
@@ -16,7 +16,6 @@ forward without a cache, which is what such a model means by its own definition.
 from __future__ import annotations
 
 import copy
-import re
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -24,18 +23,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ropewalk.evals.scoring import score
+from ropewalk.evals.scoring import verdict as verdict  # also known from here
 from ropewalk.evals.static_rope import depends_on_length, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ropewalk.data.recall import Question, RecallContext
+    from ropewalk.data.recall import Question, RecallContext, Tokens
+    from ropewalk.data.retrieval_task import Scoring
 
 NEW_TOKENS = 10
 BATCH_TOKENS = 8192
 # Copies of a cache that exist at one time, for the questions about its context.
 CACHE_BYTES = 2**29
-DIGITS = re.compile("[0-9]+")
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Answer:
         context, number: Which context, and which of its questions.
         question: What was asked.
         tokens: The greedy tokens known so far.
-        correct: The verdict, None while it is open.
+        score: 0 to 1, None while it is open.
         failed: The model gave logits that are not finite.
     """
 
@@ -54,51 +55,48 @@ class Answer:
     number: int
     question: Question
     tokens: list[int] = field(default_factory=list)
-    correct: bool | None = None
+    score: float | None = None
     failed: bool = False
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the score is full; None while it is open."""
+        return None if self.score is None else self.score == 1
+
+    @property
+    def is_open(self) -> bool:
+        return self.score is None and not self.failed
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """Turns token ids into verdicts."""
+class Reader:
+    """Turns token ids into scores."""
 
     tokenizer: Any
     ends: frozenset[int]
     new_tokens: int
-    at_once: bool
+    scoring: Scoring
+
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any, new_tokens: int, scoring: Scoring) -> Reader:
+        """A reader that ends where plain `generate` of the model ends."""
+        ends = model.generation_config.eos_token_id
+        known = () if ends is None else (ends,) if isinstance(ends, int) else ends
+        return cls(tokenizer, frozenset(known), new_tokens, scoring)
 
     def read(self, answer: Answer, tokens: Iterable[int]) -> None:
-        """Appends greedy tokens until the verdict is certain."""
+        """Appends greedy tokens until the score is certain."""
         for token in tokens:
-            if answer.correct is not None or answer.failed:
+            if not answer.is_open:
                 return
             ended = token in self.ends
             if not ended:
                 answer.tokens.append(token)
             finished = ended or len(answer.tokens) == self.new_tokens
-            text = self.text(answer)
-            answer.correct = verdict(text, answer.question.answer_text, finished=finished, at_once=self.at_once)
+            answer.score = score(self.scoring, self.text(answer), answer.question, finished=finished)
 
     def text(self, answer: Answer) -> str:
         return str(self.tokenizer.decode(answer.tokens, skip_special_tokens=True))
-
-
-def verdict(text: str, expected: str, *, finished: bool, at_once: bool = False) -> bool | None:
-    """Whether the first run of digits in `text` is the expected number; None while more text could still decide.
-
-    Numbers compare as numbers, so leading zeros do not matter, and as wholes: 123456 is not 12345. With `at_once` only
-    blanks may stand before the number.
-    """
-    match = DIGITS.search(text)
-    if at_once and text[: match.start() if match else None].strip():
-        return False
-    if match is None:
-        return False if finished else None
-    run = match.group()
-    if match.end() < len(text) or finished:
-        return int(run) == int(expected)
-    beginning, wanted = run.lstrip("0"), expected.lstrip("0")
-    return None if wanted.startswith(beginning) else False
 
 
 def answer_all(
@@ -108,6 +106,7 @@ def answer_all(
     *,
     new_tokens: int = NEW_TOKENS,
     at_once: bool = False,
+    scoring: Scoring | None = None,
     batch_tokens: int = BATCH_TOKENS,
     cache_bytes: int = CACHE_BYTES,
 ) -> list[list[Answer]]:
@@ -119,18 +118,20 @@ def answer_all(
         contexts: Contexts of any lengths; those of one length share forwards.
         new_tokens: Length of the answer that is read, in tokens.
         at_once: The number must stand at the beginning of the answer, as after `word=`; most wrong answers then need
-            no decoding.
+            no decoding. Short for the scoring `number-at-once`.
+        scoring: How answers are scored, `first-number` by default.
         batch_tokens: Bound on the tokens of one forward.
         cache_bytes: Bound on the bytes of the copies of a cache.
 
     Returns:
-        For each context the answers to its questions, in order, each with a verdict unless the model failed.
+        For each context the answers to its questions, in order, each with a score unless the model failed.
     """
     answers = [
         [Answer(index, number, question) for number, question in enumerate(context.questions)]
         for index, context in enumerate(contexts)
     ]
-    reader = _Reader(tokenizer, _end_tokens(model), new_tokens, at_once)
+    rule = scoring or ("number-at-once" if at_once else "first-number")
+    reader = Reader.of(model, tokenizer, new_tokens, rule)
     order = sorted(range(len(contexts)), key=lambda index: len(contexts[index].context))
     longest = max((context.length for context in contexts), default=0) + new_tokens
     with torch.inference_mode():
@@ -145,33 +146,61 @@ def answer_all(
 
 def _answer_group(
     model: Any,
-    reader: _Reader,
+    reader: Reader,
     contexts: Sequence[RecallContext],
     answers: Sequence[Sequence[Answer]],
     chosen: Sequence[int],
     cache_bytes: int,
 ) -> None:
-    """Contexts of one length: read once, then asked, then decoded where the verdict is open."""
-    tokens = _tensor(model, [contexts[index].context for index in chosen])
-    cache = model(input_ids=tokens, use_cache=True, logits_to_keep=1).past_key_values
-    row_of = {index: row for row, index in enumerate(chosen)}
-    per_row = max(1, _cache_bytes(cache) // len(chosen))
-    rows = max(1, cache_bytes // per_row)
-    for batch in _chunks([answer for group in answers for answer in group], rows):
-        _force(model, reader, _selected(cache, [row_of[a.context] for a in batch]), batch)
-    undecided = sorted((a for group in answers for a in group if _is_open(a)), key=_suffix_length)
+    """Contexts of one length: read once, then asked."""
+    cache = read(model, [contexts[index].context for index in chosen])
+    rows = {index: row for row, index in enumerate(chosen)}
+    ask(model, reader, cache, rows, [answer for group in answers for answer in group], cache_bytes)
+
+
+def read(model: Any, contexts: Sequence[Tokens]) -> Any:
+    """The cache of contexts of one length."""
+    return model(input_ids=tensor(model, contexts), use_cache=True, logits_to_keep=1).past_key_values
+
+
+def ask(
+    model: Any,
+    reader: Reader,
+    cache: Any,
+    rows: Mapping[int, int],
+    answers: Sequence[Answer],
+    cache_bytes: int = CACHE_BYTES,
+) -> None:
+    """Asks questions about contexts that are read already, and decodes where a score is open.
+
+    Args:
+        model: The model that read them.
+        reader: Scores the answers.
+        cache: Of the contexts; it stays as it is.
+        rows: Number of a context to its row in the cache.
+        answers: The questions, to be answered.
+        cache_bytes: Bound on the bytes of the copies of the cache.
+    """
+    most = max(1, cache_bytes * len(rows) // max(1, _cache_bytes(cache)))
+
+    def copied(batch: Sequence[Answer]) -> Any:
+        return selected(cache, [rows[answer.context] for answer in batch])
+
+    for batch in _chunks(list(answers), most):
+        _force(model, reader, copied(batch), batch)
+    undecided = sorted((answer for answer in answers if answer.is_open), key=_suffix_length)
     for _, same in groupby(undecided, key=_suffix_length):
-        for batch in _chunks(list(same), rows):
-            _decode(model, reader, _selected(cache, [row_of[a.context] for a in batch]), batch)
+        for batch in _chunks(list(same), most):
+            _decode(model, reader, copied(batch), batch)
 
 
-def _force(model: Any, reader: _Reader, cache: Any, batch: Sequence[Answer]) -> None:
+def _force(model: Any, reader: Reader, cache: Any, batch: Sequence[Answer]) -> None:
     """What greedy decoding writes as long as it follows the expected answer, and the first token that differs."""
     suffixes = [np.concatenate([a.question.prompt, a.question.answer]) for a in batch]
     width = max(len(suffix) for suffix in suffixes)
     # Padding stands after everything that is read, where a causal model does not look.
     padded = [np.pad(suffix, (0, width - len(suffix)), mode="edge") for suffix in suffixes]
-    logits = model(input_ids=_tensor(model, padded), past_key_values=cache, use_cache=True).logits
+    logits = model(input_ids=tensor(model, padded), past_key_values=cache, use_cache=True).logits
     greedy = logits.argmax(-1).cpu().numpy()
     finite = torch.isfinite(logits).all(-1).cpu().numpy()
     for row, answer in enumerate(batch):
@@ -185,19 +214,23 @@ def _force(model: Any, reader: _Reader, cache: Any, batch: Sequence[Answer]) -> 
         reader.read(answer, written[: known + 1].tolist())
 
 
-def _decode(model: Any, reader: _Reader, cache: Any, batch: Sequence[Answer]) -> None:
+def _decode(model: Any, reader: Reader, cache: Any, batch: Sequence[Answer]) -> None:
     """Greedy decoding on a cache of contexts, from question and known tokens of one length in all rows."""
-    tokens = _tensor(model, [np.concatenate([a.question.prompt, np.asarray(a.tokens, dtype=np.int64)]) for a in batch])
+    tokens = tensor(model, [np.concatenate([a.question.prompt, np.asarray(a.tokens, dtype=np.int64)]) for a in batch])
     while True:
         logits = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         greedy = _take(reader, batch, logits)
-        if not any(_is_open(answer) for answer in batch):
+        still = [row for row, answer in enumerate(batch) if answer.is_open]
+        if not still:
             return
+        if 2 * len(still) <= len(batch):
+            batch, greedy = [batch[row] for row in still], greedy[still]
+            cache = selected(cache, still)
         tokens = greedy[:, None]
 
 
 def _answer_without_cache(
-    model: Any, reader: _Reader, contexts: Sequence[RecallContext], answers: Sequence[Answer], batch_tokens: int
+    model: Any, reader: Reader, contexts: Sequence[RecallContext], answers: Sequence[Answer], batch_tokens: int
 ) -> None:
     """Every token from a forward over all tokens before it."""
 
@@ -207,35 +240,31 @@ def _answer_without_cache(
     def size(answer: Answer) -> int:
         return sum(len(part) for part in tokens_before(answer))
 
-    while undecided := sorted((a for a in answers if _is_open(a)), key=size):
+    while undecided := sorted((a for a in answers if a.is_open), key=size):
         for length, same in groupby(undecided, key=size):
             # A list first: the batches below make answers longer while the groups are still being read.
             for batch in _chunks(list(same), max(1, batch_tokens // length)):
-                tokens = _tensor(model, [np.concatenate(tokens_before(answer)) for answer in batch])
+                tokens = tensor(model, [np.concatenate(tokens_before(answer)) for answer in batch])
                 settle(model, tokens)
                 _take(reader, batch, model(input_ids=tokens, use_cache=False, logits_to_keep=1).logits[:, -1])
 
 
-def _take(reader: _Reader, batch: Sequence[Answer], logits: torch.Tensor) -> torch.Tensor:
+def _take(reader: Reader, batch: Sequence[Answer], logits: torch.Tensor) -> torch.Tensor:
     greedy = logits.argmax(-1)
     finite = torch.isfinite(logits).all(-1).tolist()
     for answer, token, good in zip(batch, greedy.tolist(), finite, strict=True):
         if good:
             reader.read(answer, [token])
-        elif _is_open(answer):
+        elif answer.is_open:
             answer.failed = True
     return greedy
-
-
-def _is_open(answer: Answer) -> bool:
-    return answer.correct is None and not answer.failed
 
 
 def _suffix_length(answer: Answer) -> int:
     return len(answer.question.prompt) + len(answer.tokens)
 
 
-def _selected(cache: Any, rows: Sequence[int]) -> Any:
+def selected(cache: Any, rows: Sequence[int]) -> Any:
     """A cache of its own for the given rows, which may repeat; the original stays as it is.
 
     Layers replace their tensors when they grow, so a shallow copy of each layer is enough.
@@ -251,15 +280,8 @@ def _cache_bytes(cache: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _end_tokens(model: Any) -> frozenset[int]:
-    """Tokens at which plain `generate` stops."""
-    ends = model.generation_config.eos_token_id
-    if ends is None:
-        return frozenset()
-    return frozenset([ends] if isinstance(ends, int) else ends)
-
-
-def _tensor(model: Any, rows: Sequence[np.ndarray[Any, Any]]) -> torch.Tensor:
+def tensor(model: Any, rows: Sequence[Tokens]) -> torch.Tensor:
+    """Rows of one length on the model's device, `[rows, tokens]`."""
     return torch.as_tensor(np.stack(rows).astype(np.int64), device=model.device)
 
 

@@ -7,6 +7,7 @@ of the others as they are.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ropewalk.data import corpus, recall
+from ropewalk.data.facts import part_of
+from ropewalk.data.retrieval_task import depth_battery
 from ropewalk.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from ropewalk.data.recall import Encode, RecallContext, Tokens
+    from ropewalk.data.retrieval_task import RetrievalTask
     from ropewalk.evals.plan import EvaluationPlan
 
+REMEMBERED_CHARACTERS = 1000
 KINDS = {"repeated": 1, "streams": 2, "passkey": 3, "key-value": 4}
 
 
@@ -51,13 +56,14 @@ class RecallSample:
     Attributes:
         sample: Identifier, the same for every model.
         length: Tokens of context, question and answer.
-        depths: Nominal depth of each question's fact, so that cells of a table have a common name.
+        depths: Nominal depth of each question's fact, so that cells of a table have a common name; None for a question
+            about the whole context.
     """
 
     sample: str
     length: int
     context: RecallContext
-    depths: tuple[float, ...]
+    depths: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,16 @@ class TextData:
 def encoder(tokenizer: Any) -> Encode:
     """Text to token ids without special tokens, remembering short pieces for the life of the encoder."""
 
-    def encode(text: str) -> Tokens:
+    def fresh(text: str) -> Tokens:
         ids = tokenizer.encode(text, add_special_tokens=False, verbose=False)
         return np.asarray(ids, dtype=np.int64)
 
-    return lru_cache(maxsize=10_000)(encode)
+    remembered = lru_cache(maxsize=10_000)(fresh)
+
+    def encode(text: str) -> Tokens:
+        return remembered(text) if len(text) <= REMEMBERED_CHARACTERS else fresh(text)
+
+    return encode
 
 
 def text_data(documents: Mapping[str, str], encode: Encode, *, longest: int) -> TextData:
@@ -219,6 +230,33 @@ def key_value_samples(encode: Encode, plan: EvaluationPlan) -> list[RecallSample
             rng = np.random.default_rng((plan.seed, KINDS["key-value"], length, number))
             context = _fitting(recall.key_value, encode, filler, rng, length=length, keys=plan.keys)
             samples.append(RecallSample(f"{length}/{number}", length, context, depths))
+    return samples
+
+
+def retrieval_samples(
+    task: RetrievalTask, encode: Encode, length: int, numbers: Iterable[int], *, seed: int, tenths: int = 10
+) -> list[RecallSample]:
+    """Contexts of a registered task for the cells (length, tenth of depth); context `number` is always the same.
+
+    Where a task has many facts, a context asks one question in each tenth. Where it has a single fact, context `number`
+    stands in tenth `number % tenths`. A question about the whole context has no depth. The name of a cell is the middle
+    of its tenth: 0.05, 0.15, ...
+
+    Raises:
+        OptionError: The length is too short for the task.
+    """
+    key = zlib.crc32(task.name.encode())
+    samples = []
+    for number in numbers:
+        rng = np.random.default_rng((seed, key, length, number))
+        if task.placement == "whole":
+            context = task.sample(encode, rng, length=length)
+        else:
+            context = depth_battery(task, encode, rng, length, tenths=tenths, tenth=number % tenths)
+        depths = tuple(
+            None if q.depth is None else round((part_of(q.depth, tenths) + 0.5) / tenths, 4) for q in context.questions
+        )
+        samples.append(RecallSample(f"{length}/{number}", length, context, depths))
     return samples
 
 
