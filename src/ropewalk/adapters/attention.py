@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ropewalk.rope import Rope
 
 ATTRIBUTE = "ropewalk_position_scale"
+LISTENER = "ropewalk_attention_listener"  # set and taken away by adapters.attention_probe
 _MARK = "ropewalk_wraps"
 
 
@@ -206,6 +207,9 @@ def _scaled(function: Callable[..., Any]) -> Callable[..., Any]:
         scale: PositionScale | None = getattr(module, ATTRIBUTE, None)
         if scale is not None:
             query = scale.apply(query, options.get("position_ids"), int(module.layer_idx))  # type: ignore[arg-type]
+        listener: Callable[..., None] | None = getattr(module, LISTENER, None)
+        if listener is not None:
+            listener(module, query, *arguments, **options)
         return function(module, query, *arguments, **options)
 
     setattr(scaled, _MARK, function)

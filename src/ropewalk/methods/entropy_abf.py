@@ -7,7 +7,7 @@ Symbols    B  base                 1       default 50 times the model's own base
            L  rope.trained_length  tokens  the paper's c = 4096
            n  positions + 1        tokens
            d  rope.head_dim        1
-           exempt_layers           layers  2: attention entropy grows with length only behind the first two layers
+           exempt_layers           layers  2: the first two layers attend nearly evenly at any length
 Hooks      frequencies, attention_scale (by position and layer).
 Disagrees  Eq. 3 puts square roots on query and key; the code scales the rotated query alone, once, and so do we (the
            root form would give sqrt(t_m t_n)). The released code means to exempt two layers but sets an attribute that
