@@ -105,7 +105,7 @@ def test_a_folder_that_exists_is_kept(tmp_path):
 
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_disk_that_refuses_in_the_middle_of_saving_leaves_nothing_under_the_final_name(steps, recipe, tmp_path):
-    arguments = ("extend", "--recipe", recipe, "--steps", steps, "-o", tmp_path / "long")
+    arguments = ("extend", "--no-gate", "--recipe", recipe, "--steps", steps, "-o", tmp_path / "long")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))  # noqa: E731
     message = refusal(ropewalk(*arguments, preexec_fn=limit))
     assert "saving must reach its end" in message
@@ -116,7 +116,7 @@ def test_a_disk_that_refuses_in_the_middle_of_saving_leaves_nothing_under_the_fi
 
 
 def test_ctrl_c_in_the_middle_of_training_keeps_the_work_and_resume_ends_with_the_same_losses(recipe, tmp_path):
-    arguments = ("extend", "--recipe", recipe)
+    arguments = ("extend", "--no-gate", "--recipe", recipe)
     started = subprocess.Popen(
         [sys.executable, "-m", "ropewalk", *map(str, arguments), "-o", str(tmp_path / "parts")],
         stderr=subprocess.PIPE, text=True, env=environment(),
@@ -141,7 +141,7 @@ def test_ctrl_c_in_the_middle_of_training_keeps_the_work_and_resume_ends_with_th
 
 
 def test_a_run_that_is_killed_resumes(recipe, tmp_path):
-    arguments = ("extend", "--recipe", recipe)
+    arguments = ("extend", "--no-gate", "--recipe", recipe)
     started = subprocess.Popen(
         [sys.executable, "-m", "ropewalk", *map(str, arguments), "-o", str(tmp_path / "parts")],
         stderr=subprocess.DEVNULL, env=environment(),
@@ -160,10 +160,10 @@ def test_a_run_that_is_killed_resumes(recipe, tmp_path):
 
 
 def test_the_result_is_one_line_for_people_and_a_record_for_machines(tmp_path):
-    done = ropewalk("extend", "builtin", "--to", "1k", "-o", tmp_path / "long")
+    done = ropewalk("extend", "builtin", "--to", "1k", "--no-gate", "-o", tmp_path / "long")
     assert done.returncode == 0
     assert "yarn, factor 4, 256 -> 1,024 tokens, no training, self-test passed." in " ".join(done.stdout.split())
-    again = ropewalk("extend", "builtin", "--to", "1k", "-o", tmp_path / "other", "--json")
+    again = ropewalk("extend", "builtin", "--to", "1k", "--no-gate", "-o", tmp_path / "other", "--json")
     record = json.loads(again.stdout)
     assert record["model"]["target_length"] == 1024
     assert record["exact"] is True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropewalk.cli.lengths import parse_length
 from ropewalk.cli.settings import parse_settings
+
+if TYPE_CHECKING:
+    from ropewalk.result import ExtensionResult
 
 
 def extend(
@@ -40,6 +43,20 @@ def extend(
         str | None, typer.Option(metavar="NAME|FILE.toml", help="A run file; the flags above override it.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every draw of the run. [default: 0]")] = None,
+    gate_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="Text for the short-context gate that is not trained on, like --data; repeatable."
+        ),
+    ] = None,
+    gate_control: Annotated[
+        bool,
+        typer.Option("--gate-control", help="Train the gate's control, too: the same tokens at the old window."),
+    ] = False,
+    require_gate: Annotated[
+        bool, typer.Option("--require-gate", help="End with exit code 1 unless the gate says PASS.")
+    ] = False,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Leave the short-context gate out.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run into DIR stopped, or start.")
     ] = False,
@@ -48,13 +65,17 @@ def extend(
 ) -> None:
     """Extend a model's context window, train it if asked, and save it.
 
-    Without training steps no weight is read: the config changes and the weight files are copied.
+    Without training steps no weight is read to extend it: the config changes and the weight files are copied. At the
+    end the short-context gate compares it with the original on text up to the trained window, where there is text: the
+    held-out modules for the built-in model, --gate-data for any other.
     """
-    from ropewalk.cli.output import show, show_json
+    from ropewalk.cli.gate import gate_settings, require_pass, show_gate
+    from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
     from ropewalk.errors import OptionError
     from ropewalk.run.api import extend_from_flags, flags_as_run
 
+    gate = gate_settings(gate_data or (), control=gate_control, required=require_gate, left_out=no_gate)
     if output is None:
         raise OptionError("a place for the extended checkpoint must be given; got none. Add -o DIR.")
     flags = flags_as_run(
@@ -68,10 +89,22 @@ def extend(
         seed=seed,
     )
     with LiveReporter() as reporter:
-        result = extend_from_flags(flags, output, recipe=recipe, resume=resume, overwrite=overwrite, reporter=reporter)
+        result = extend_from_flags(
+            flags, output, recipe=recipe, gate=gate, resume=resume, overwrite=overwrite, reporter=reporter
+        )
     if as_json:
         show_json(result.model_dump(mode="json"))
-        return
+    else:
+        show_extension(result, output)
+        show_gate(result.gate)
+    if require_gate:
+        require_pass(result.gate, output)
+
+
+def show_extension(result: ExtensionResult, output: Path) -> None:
+    """Prints what was done, in one line."""
+    from ropewalk.cli.output import show
+
     window = f"{result.model.trained_length:,} -> {result.model.target_length:,} tokens"
     training = f"{result.steps} steps, {result.tokens:,} tokens" if result.steps else "no training"
     show(f"{output}: {result.model.method}, {window}, {training}, self-test passed.")

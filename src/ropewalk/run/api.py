@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ropewalk.method import Method
     from ropewalk.result import ExtensionResult
     from ropewalk.run.extension import Reporter
+    from ropewalk.run.gate import GateSettings
 
 
 def flags_as_run(
@@ -50,6 +51,7 @@ def extend_from_flags(
     output: Path,
     *,
     recipe: str | None = None,
+    gate: GateSettings | None = None,
     resume: bool = False,
     overwrite: bool = False,
     reporter: Reporter | None = None,
@@ -65,7 +67,7 @@ def extend_from_flags(
     if "method" in values:
         values["method"].setdefault("name", "yarn")
     run = parse_run(values, where=f"recipe '{recipe}'" if recipe else "this run")
-    return run_extension(run, output, resume=resume, overwrite=overwrite, reporter=reporter)
+    return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, reporter=reporter)
 
 
 def extend(

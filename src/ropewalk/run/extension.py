@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 
 from ropewalk import adapters
-from ropewalk.data.corpus import Corpus, standard_library
-from ropewalk.data.documents import encode, read_texts, tokenize
-from ropewalk.data.recall_windows import RecallWindows
-from ropewalk.data.windows import TextStretches, TrainingWindows
 from ropewalk.errors import OutputError
 from ropewalk.evals.environment import environment
 from ropewalk.result import ExtensionResult, ModelRecord
 from ropewalk.run.device import default_device
+from ropewalk.run.gate import prepare_gate
 from ropewalk.run.output import RECORDS, OutputFolder
 from ropewalk.run.plan import resolve
-from ropewalk.run.runfile import BUILT_IN
+from ropewalk.run.training import CHECKPOINTS, PRECISIONS, training_corpus, training_windows
 from ropewalk.train import trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ropewalk.adapters import ExtensionReport
+    from ropewalk.run.gate import GateSettings
     from ropewalk.run.plan import Plan
     from ropewalk.run.runfile import RunFile
 
     Work = tuple[ExtensionReport, trainer.TrainingRecord | None, str | None]
-
-CHECKPOINTS = "checkpoints"
-REPEATS = 0.4  # of the recall windows; the others hold pass keys, key-value records and streams
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Reporter(Protocol):
@@ -47,6 +39,9 @@ class Reporter(Protocol):
     def step(self, step: int, steps: int, loss: float | None) -> None:
         """A training step is done."""
 
+    def advance(self, label: str, done: int, total: int) -> None:
+        """A part of the labelled measurement is done."""
+
 
 class Silent:
     """A reporter that tells nothing."""
@@ -57,15 +52,25 @@ class Silent:
     def step(self, step: int, steps: int, loss: float | None) -> None:
         """Says nothing."""
 
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Says nothing."""
+
 
 def run_extension(
-    run: RunFile, output: Path, *, resume: bool = False, overwrite: bool = False, reporter: Reporter | None = None
+    run: RunFile,
+    output: Path,
+    *,
+    gate: GateSettings | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
 ) -> ExtensionResult:
     """Extends a model as a run file says, trains it if asked, and saves it.
 
     Args:
         run: The run.
         output: The checkpoint folder to make; partial work lives in `output.partial`.
+        gate: Measure the cost inside the trained window before the folder is complete; None leaves that out.
         resume: Nothing there: start. Finished: return the earlier result. Partial: go on.
         overwrite: Replace an earlier result.
         reporter: Hears of stages and steps.
@@ -77,6 +82,7 @@ def run_extension(
     if resume and folder.is_finished():
         return ExtensionResult.model_validate_json((output / RECORDS / "result.json").read_text("utf-8"))
     plan = resolve(run)
+    prepared = prepare_gate(plan, gate) if gate else None
     folder.prepare(plan.run.to_toml(), resume=resume, overwrite=overwrite)
     started = time.monotonic()
     tell = reporter or Silent()
@@ -105,6 +111,7 @@ def run_extension(
             losses=training.losses if training else (),
             wall_seconds=time.monotonic() - started,
             environment=environment(default_device()),
+            gate=prepared.run(folder.partial, tell) if prepared else None,
         )
         (folder.partial / RECORDS / "result.json").write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
         shutil.rmtree(folder.partial / CHECKPOINTS, ignore_errors=True)
@@ -156,37 +163,3 @@ def _trained(plan: Plan, partial: Path, tell: Reporter) -> Work:
     record = trainer.train(model, windows, settings, partial / CHECKPOINTS, report=tell.step)
     adapters.save_model(model, tokenizer, partial)
     return report, record, corpus.fingerprint
-
-
-def training_corpus(files: tuple[str, ...]) -> Corpus:
-    """The training texts of a run: files, folders, and the built-in corpus by its name."""
-    documents: dict[str, str] = {}
-    for file in files:
-        part = standard_library(held_out=False) if file == BUILT_IN else read_texts([file])
-        documents.update(part.documents)
-    return Corpus(documents)
-
-
-def training_windows(plan: Plan, tokenizer: Any, corpus: Corpus) -> TrainingWindows:
-    """The training set of a plan."""
-    settings, data = plan.run.train, plan.run.data
-    documents = list(tokenize(corpus, tokenizer).values())
-    text = TextStretches(documents, window=plan.window, reach=plan.run.target_length, seed=settings.seed)
-    recall = None
-    if data.recall_share:
-        recall = RecallWindows(
-            lambda piece: encode(tokenizer, piece),
-            np.concatenate(documents),
-            plan.window,
-            shortest_passkey=plan.window // 2,
-            repeat_share=REPEATS,
-        )
-    return TrainingWindows(
-        text,
-        plan.sampler,
-        target_length=plan.run.target_length,
-        size=settings.steps * settings.batch,
-        seed=settings.seed,
-        recall=recall,
-        recall_share=data.recall_share,
-    )

@@ -95,6 +95,11 @@ def build_method(choice: Choice, rope: Rope, target_length: int) -> Method:
     return cls.for_target(rope, target_length, choice.options)
 
 
+def has_tokenizer(source: Path) -> bool:
+    """Whether a checkpoint has a tokenizer's files; without them transformers may make an empty one."""
+    return any((source / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json"))
+
+
 def resolve_data(run: RunFile, source: Path) -> tuple[str, ...]:
     """The training texts: those given, or the built-in corpus for the built-in model.
 
@@ -102,7 +107,7 @@ def resolve_data(run: RunFile, source: Path) -> tuple[str, ...]:
         DataError: Steps without any text.
         ModelError: The model has no tokenizer.
     """
-    if not any((source / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    if not has_tokenizer(source):
         raise ModelError(
             f"training needs a tokenizer, because text must become tokens; '{source}' has none. Put its files there, "
             "or extend without training (--steps 0)."
