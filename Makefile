@@ -11,7 +11,7 @@ TWO_THREADS := OMP_NUM_THREADS=2
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check results docs builtin clean
+.PHONY: help demo test check browser results docs builtin clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +29,15 @@ check: $(VENV)/installed-dev ## style, types and layers, without the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+browser: $(VENV)/installed-browser ## look at the HTML report in Chromium (Debian's package, or CHROMIUM=program)
+	$(ONE_THREAD) $(BIN)/python -m pytest tests/browser
+
 results: demo ## measure again what results/ holds, then write the documents (half an hour)
 	mkdir -p results/demo
 	cp demo/result.json demo/figure.png results/demo/
 	$(TWO_THREADS) $(BIN)/python scripts/measure_control.py --demo demo --output results/control
 	$(TWO_THREADS) $(BIN)/python scripts/measure_builtin.py --output results/builtin
+	$(BIN)/ropewalk report results/demo -o results/report/demo.html
 	$(BIN)/python scripts/make_docs.py
 
 docs: $(VENV)/installed-dev ## write the generated parts of README and docs/
@@ -60,3 +64,7 @@ $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
 	@touch $@
 	@touch $(VENV)/installed
+
+$(VENV)/installed-browser: $(VENV)/installed-dev
+	$(INSTALL) -e '.[dev,browser]'
+	@touch $@

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from report_results import result
+from report_results import estimate, result
 from rich.console import Console
 
 from ropewalk.report import tables
@@ -78,6 +78,57 @@ def test_the_demo_prints_before_beside_after_and_their_difference():
     assert "Against context length" in text
     assert "Gain from more context" in text
     assert "Change from 'untouched' to 'yarn, factor 8', same samples" in text
+
+
+def test_scores_of_the_battery_stand_beside_what_blind_choice_scores():
+    scores = {"samples": 80, "clusters": 8, "unit": "mean score", "interval": "Wilson"}
+    extra = (
+        *(estimate("json_kv_score", n, 0.5, 0.1, chance=0.04, **scores) for n in (1024, 2048)),
+        estimate("variable_tracking_score", 2048, 0.7, 0.1, chance=0.5, failed=2, **scores),
+    )
+    tables_of_result = tables.evaluation_tables(result("untouched", extra=extra))
+    (table,) = [t for t in tables_of_result if "Retrieval tasks" in str(t.title)]
+    text = shown(table)
+    assert text.count("chance 0.04") == 2
+    assert "chance 0.50" in text
+    assert "2 failed" in text
+    assert words_of(text).count("80/8") == 2
+    row = next(line for line in text.splitlines() if "variable-tracking" in line)
+    assert row.split("│")[2].strip() == "-"
+
+
+def test_a_measure_without_a_table_of_its_own_is_not_lost():
+    extra = estimate("hellaswag_acc_norm", 2048, 0.51, 0.02, unit="share", protocol="lm-eval 0.4, 10 shots")
+    (table,) = [t for t in tables.evaluation_tables(result("untouched", extra=(extra,))) if "Measured" in str(t.title)]
+    text = words_of(shown(table))
+    assert "hellaswag_acc_norm 2,048 0.510 0.490..0.530 share" in text
+    assert "lm-eval 0.4, 10 shots" in text
+
+
+def test_nll_by_position_and_other_perplexities_have_their_place():
+    extra = (
+        estimate("position_nll", 512, 3.1, 0.1, baseline_length=256, samples=21, clusters=21),
+        *(
+            estimate("sliding_perplexity", n, 9.5, 0.5, samples=21, clusters=21, protocol=f"({n} tokens scored)")
+            for n in (256, 512)
+        ),
+        estimate("released_code_truncate_perplexity", 256, 9.9, 0.5, samples=21, clusters=21),
+    )
+    text = "".join(shown(table) for table in tables.evaluation_tables(result("untouched", extra=extra)))
+    assert "256 to 512" in text
+    assert "3.000..3.200" in text
+    assert "sliding windows: n = 21" in words_of(text)
+    assert "512 tokens scored" in words_of(text)
+    assert "as released code averages" in words_of(text)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_chance_stands_beside_the_name_of_a_curve():
+    scored = estimate("key_value_accuracy", 128, 0.9, 0.05, chance=0.0625)
+    whole = result("untouched")
+    changed = whole.model_copy(update={"estimates": (scored, *whole.estimates)})
+    text = shown(tables.curves_table([changed]))
+    assert text.count("0.062)") == text.count("(chance") == 1
 
 
 def test_one_length_has_no_table_of_gains():

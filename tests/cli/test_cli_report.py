@@ -1,0 +1,59 @@
+"""`ropewalk report`: from result folders to one page, or a refusal in words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from report.page_results import AFTER, BEFORE, demo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEMO = Path(__file__).parents[2] / "results" / "demo"
+
+
+def test_the_committed_demo_becomes_a_page(run: Callable[..., Any], tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    outcome = run("report", str(DEMO), "-o", str(page))
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert outcome.out.split() == ["report", *str(page).split()]
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_results_of_different_data_are_refused_with_code_2(run: Callable[..., Any], tmp_path: Path) -> None:
+    paths = []
+    for name, record in (("a", BEFORE), ("b", AFTER.model_copy(update={"data": "another"}))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(record.model_dump_json(), "utf-8")
+        paths.append(str(tmp_path / name))
+    outcome = run("report", *paths, "-o", str(tmp_path / "report.html"))
+    assert outcome.exit_code == 2
+    assert "side by side only if they come from the same samples; the 'data' of" in outcome.paragraph
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_half_a_result_is_refused_with_code_2_and_no_traceback(run_process: Callable[..., Any], tmp_path: Path) -> None:
+    text = demo().model_dump_json(indent=1)
+    (tmp_path / "result.json").write_text(text[: len(text) // 2], "utf-8")
+    outcome = run_process("report", str(tmp_path), "-o", str(tmp_path / "report.html"))
+    assert outcome.exit_code == 2
+    assert outcome.err.startswith("Error: a result file must be whole")
+    assert "Traceback" not in outcome.err
+
+
+def test_a_report_needs_no_torch(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from ropewalk.cli import main
+sys.argv = ["ropewalk", "report", {str(DEMO)!r}, "-o", {str(tmp_path / "report.html")!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert not {{"torch", "transformers", "datasets"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert (tmp_path / "report.html").is_file()
