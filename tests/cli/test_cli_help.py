@@ -32,6 +32,7 @@ PROMISED = {
         ),
     },
     "evaluate": {"--lengths", "--output", "-o", "--json"},
+    "report": {"--output", "-o"},
     "inspect": {"--json"},
     "explain": {
         *("--head-dim", "--base", "--trained-length", "--target-length", "--at", "--layers", "--draws", "--seed"),

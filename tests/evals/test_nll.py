@@ -185,40 +185,10 @@ def test_the_pairing_check_catches_wrong_crops(wrong):
     assert np.abs(right - other).max() > 1e-2
 
 
-def uniform():
-    model = tiny_llama()
-    with torch.no_grad():
-        model.lm_head.weight.zero_()
-    return model
-
-
-@pytest.mark.parametrize(("window", "stride"), [(16, 1), (16, 5), (16, 16), (64, 64), (50, 20)])
-def test_a_uniform_model_has_the_vocabulary_as_perplexity_under_any_stride(window, stride):
-    losses = nll.sliding_nll(uniform(), random_tokens(64), window=window, stride=stride)
-    assert len(losses) == 63
-    assert np.exp(losses.mean()) == pytest.approx(97, rel=1e-6)
-
-
-def test_one_sliding_window_is_truncation():
-    model, tokens = tiny_llama(), random_tokens(64)
-    sliding = nll.sliding_nll(model, tokens, window=64, stride=64)
-    assert sliding.mean() == pytest.approx(float(nll.nested_nll(model, tokens[None], [64])[64][0]))
-
-
-def test_sliding_windows_score_each_token_with_the_context_of_their_window():
-    model, tokens = tiny_llama(), random_tokens(40)
-    losses = nll.sliding_nll(model, tokens, window=16, stride=4)
-    np.testing.assert_allclose(losses[:15], plain_losses(model, tokens[None, :16])[0], atol=1e-5)
-    np.testing.assert_allclose(losses[15:19], plain_losses(model, tokens[None, 4:20])[0, -4:], atol=1e-5)
-    np.testing.assert_allclose(losses[-4:], plain_losses(model, tokens[None, 24:40])[0, -4:], atol=1e-5)
-
-
-def test_the_stride_check_catches_the_mean_of_window_means():
-    """Bite: as several released codes average. The first window then counts as much as a window of two new tokens."""
-    model, tokens = tiny_llama(), random_tokens(64)
-    losses = nll.sliding_nll(model, tokens, window=48, stride=2)
-    means = [losses[:47].mean()] + [losses[start : start + 2].mean() for start in range(47, 63, 2)]
-    assert abs(np.mean(means) - losses.mean()) > 0.05
+def test_tokens_at_chosen_places_are_scored_as_in_the_whole_row():
+    model, tokens = tiny_llama(), random_tokens(2, 40)
+    got = nll.token_nll(model, tokens, positions=[1, 2, 17, 39], head_bytes=4 * 97 * 3)
+    np.testing.assert_allclose(got, plain_losses(model, tokens)[:, [0, 1, 16, 38]], atol=1e-5)
 
 
 def test_messages_say_what_must_hold():
@@ -231,8 +201,12 @@ def test_messages_say_what_must_hold():
         nll.nll_by_position(model, tokens, [0, 20])
     with pytest.raises(MeasurementError, match=r"hold the context of 30 tokens; got 20"):
         nll.paired_nll(model, tokens, 30, scored=4)
-    with pytest.raises(MeasurementError, match=r"got window 8, stride 9, 20 tokens"):
-        nll.sliding_nll(model, tokens[0], window=8, stride=9)
+    with pytest.raises(
+        MeasurementError, match=r"increase from at least 1 to below the row's 20 tokens; got 2 positions from 0"
+    ):
+        nll.token_nll(model, tokens, positions=[0, 3])
+    with pytest.raises(MeasurementError, match=r"below the row's 20 tokens; got 0 positions\."):
+        nll.token_nll(model, tokens, positions=[])
     with pytest.raises(MeasurementError, match=r"LlamaModel has none. Load it as a causal language model"):
         nll.token_nll(model.base_model, tokens)
 

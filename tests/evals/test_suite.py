@@ -14,7 +14,7 @@ import torch
 from evals_models import character_tokenizer, prose, tiny_llama
 
 from ropewalk.errors import MeasurementError, OutputError
-from ropewalk.evals import nll, store, suite, tasks
+from ropewalk.evals import nll, stages, store, tasks
 from ropewalk.evals.compare import compare
 from ropewalk.evals.estimates import status_of
 from ropewalk.evals.plan import EvaluationPlan
@@ -157,7 +157,7 @@ def test_a_failed_sample_leaves_its_pair_out_and_is_counted(evaluate, monkeypatc
             losses[0, 0] = math.nan
         return losses
 
-    monkeypatch.setattr(suite.nll, "paired_nll", broken)
+    monkeypatch.setattr(stages.nll, "paired_nll", broken)
     result, _ = evaluate(dataclasses.replace(PLAN, tasks=("paired",)))
     gain = result.find("context_gain", 600)
     assert (gain.samples, gain.failed) == (5, 1)
@@ -169,7 +169,7 @@ def test_memory_that_does_not_hold_a_batch_is_said_plainly(evaluate, monkeypatch
     def full(*_, **__):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(suite.nll, "paired_nll", full)
+    monkeypatch.setattr(stages.nll, "paired_nll", full)
     with pytest.raises(MeasurementError, match=r"one batch of 'paired_nll' at 300 tokens.*Lower batch_tokens"):
         evaluate()
 

@@ -3,49 +3,153 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropewalk.cli.lengths import parse_lengths
+from ropewalk.cli.lengths import parse_lengths, parse_names
+from ropewalk.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ropewalk.result import EntropyResult, EvaluationResult
+
+HARNESS = "lm-eval:"
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, a hub id, or 'builtin'.")],
     lengths: Annotated[
-        str, typer.Option(metavar="TOKENS,...", help="Context lengths to measure at, such as 256,512,2k.")
-    ],
+        str | None, typer.Option(metavar="TOKENS,...", help="Context lengths to measure at, such as 256,512,2k.")
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to measure: smoke, standard, full, a suite file (.toml), or lm-eval:TASK,... of that harness.",
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="What to measure, in place of the suite's choice.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write result.json and samples.jsonl here.")
     ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A UTF-8 text file or a folder of them; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the recall tasks.")] = 0,
+    ruler: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK=FILE", help="Prompts of a RULER task in RULER's format (.jsonl); repeatable."),
+    ] = None,
+    summaries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Summarise these documents (.jsonl with 'report' and 'summary') instead."),
+    ] = None,
+    entropy: Annotated[
+        bool, typer.Option("--entropy", help="Measure how far attention spreads, layer by layer, instead.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The untouched model, for the certificate. [default: what MODEL was made from]"
+        ),
+    ] = None,
+    certificate: Annotated[
+        bool, typer.Option(" /--no-certificate", help="Leave the suite's certificate out.", show_default=False)
+    ] = True,
+    released_code: Annotated[
+        bool, typer.Option("--released-code", help="Average perplexities by windows, as released code of papers does.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in DIR.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Measure perplexity, the gain from more context, and recall.
+    """Measure perplexity, the gain from more context, and retrieval.
 
-    Every number comes with its unit, its n and a 95 % interval.
+    Every number comes with its unit, its n and a 95 % interval. With -o a stopped evaluation that is run again goes on
+    where it stopped.
     """
-    wanted = parse_lengths(lengths)  # before the heavy imports, so that a slip is answered at once
+    # Before the heavy imports, so that a slip is answered at once.
+    wanted = parse_lengths(lengths) if lengths is not None else ()
+    chosen = parse_names("tasks", tasks) if tasks is not None else ()
+    prompts = _parse_ruler(ruler or ())
+    texts = tuple(data or ())
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.progress import LiveReporter
-    from ropewalk.report.tables import evaluation_tables
-    from ropewalk.run.evaluation import evaluate as run_evaluation
 
     with LiveReporter() as reporter:
-        result = run_evaluation(
-            model,
-            wanted,
-            data=tuple(data or ()),
-            output=output,
-            seed=seed,
-            overwrite=overwrite,
-            progress=reporter.advance,
-        )
+        told: dict[str, Any] = {
+            "seed": seed,
+            "output": output,
+            "overwrite": overwrite,
+            "progress": reporter.advance,
+        }
+        result: EvaluationResult | EntropyResult
+        if entropy:
+            result = _entropy(model, wanted, texts, **told)
+        elif summaries is not None:
+            result = _summaries(model, summaries, **told)
+        elif suite is not None and suite.startswith(HARNESS):
+            result = _harness(model, suite.removeprefix(HARNESS), wanted, **told)
+        else:
+            from ropewalk.run.evaluation import evaluate as run_evaluation
+
+            result = run_evaluation(
+                model,
+                wanted,
+                suite=suite,
+                tasks=chosen,
+                data=texts,
+                ruler=prompts,
+                reference=reference,
+                certificate=certificate,
+                released_code=released_code,
+                **told,
+            )
     if as_json:
         show_json(result.model_dump(mode="json"))
     else:
-        show(*evaluation_tables(result))
+        show(*_tables(result))
+
+
+def _harness(model: str, names: str, lengths: tuple[int, ...], **told: Any) -> EvaluationResult:
+    from ropewalk.run.harness import evaluate_tasks
+
+    return evaluate_tasks(model, parse_names("tasks", names), lengths=lengths, **told)
+
+
+def _summaries(model: str, file: Path, **told: Any) -> EvaluationResult:
+    from ropewalk.run.harness import evaluate_summaries
+
+    return evaluate_summaries(model, file, **told)
+
+
+def _entropy(model: str, lengths: tuple[int, ...], data: tuple[Path, ...], **told: Any) -> EntropyResult:
+    from ropewalk.run.entropy import evaluate_entropy
+
+    return evaluate_entropy(model, lengths, data, **told)
+
+
+def _tables(result: EvaluationResult | EntropyResult) -> list[Any]:
+    from ropewalk.report.entropy import entropy_table
+    from ropewalk.report.tables import evaluation_tables
+    from ropewalk.result import EntropyResult
+
+    if isinstance(result, EntropyResult):
+        return [entropy_table([result])]
+    return [*evaluation_tables(result)]
+
+
+def _parse_ruler(items: Iterable[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for item in items:
+        task, sign, file = item.partition("=")
+        if not (sign and task and file) or task in files:
+            raise OptionError(
+                f"prompts of RULER are given as TASK=FILE, each task once; got '{item}'. Write them as "
+                "--ruler vt=validation.jsonl."
+            )
+        files[task] = Path(file)
+    return files

@@ -1,4 +1,4 @@
-"""Numbers of tokens as people write them: `2048`, `2k`, `32k`, `1m`, and lists such as `256,512,2k`."""
+"""Numbers of tokens as people write them: `2048`, `2k`, `32k`, `1m`; lists such as `256,512,2k`, and of names."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def parse_positions(text: str) -> tuple[int, ...]:
         OptionError: A part that is no whole number, or an empty part.
     """
     return tuple(_whole_number("a position", part) for part in _parts("positions", text))
+
+
+def parse_names(what: str, text: str) -> tuple[str, ...]:
+    """Different names between commas, in the order given.
+
+    Args:
+        what: What messages call them, in the plural.
+        text: Such as `paired,passkey`.
+
+    Raises:
+        OptionError: An empty part, or a name that stands twice.
+    """
+    names = tuple(_parts(what, text))
+    if len(set(names)) < len(names):
+        raise OptionError(f"{what} must differ, because each is done once; got '{text}'; leave the second one out.")
+    return names
 
 
 def _whole_number(what: str, text: str) -> int:

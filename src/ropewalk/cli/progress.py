@@ -21,6 +21,8 @@ WORDS = {
     "paired_nll": "text",
     "repeated_nll": "repeated text",
     "stream_nll": "key-value streams",
+    "truncate_nll": "documents, cut",
+    "sliding_nll": "documents, sliding",
     "passkey": "pass keys",
     "key_value": "key-value recall",
 }
@@ -57,7 +59,7 @@ class LiveReporter:
 
     def advance(self, label: str, done: int, total: int, note: str = "") -> None:
         """`done` of `total` parts of the labelled work are done."""
-        label = WORDS.get(label, label)
+        label = WORDS.get(label, label.replace("_", " "))
         if not self.console.is_terminal:
             if done == total or done % max(1, total // 10) == 0:
                 self.console.print(f"{label} {done} of {total} {note}".rstrip())

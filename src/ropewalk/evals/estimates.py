@@ -5,6 +5,8 @@
     repeated_gain, stream_gain         the same where only the longer context holds what helps
     passkey_accuracy                   share of right answers at each length, and at each depth and length
     key_value_accuracy                 the same for many keys in one context
+    position_nll                       NLL of the tokens between two places of a document, from truncated documents
+    TASK_score                         mean score of a task of the battery at each length, for its name with underscores
 
 Gains are in nats per token and positive where more context helps.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ropewalk.data import retrieval
 from ropewalk.result import Estimate
 from ropewalk.statistics import Interval, bootstrap_difference, clustered_proportion
 
@@ -31,7 +34,11 @@ if TYPE_CHECKING:
 
 NATS = "nats/token"
 SHARE = "share of answers"
+SCORE = "mean score"
 GAINS = {"paired_nll": "context_gain", "repeated_nll": "repeated_gain", "stream_nll": "stream_gain"}
+RULER = "ruler_"
+# Beginnings of measures whose number of samples depends on the answers.
+CERTIFICATE, REFERENCE, K_MAX = SEQUENTIAL = ("certificate_", "reference_", "k_max")
 ACCURACIES = {"passkey": "passkey_accuracy", "key_value": "key_value_accuracy"}
 
 
@@ -50,10 +57,26 @@ def summarize(samples: Sequence[SampleResult], plan: EvaluationPlan, *, left_out
     for measure in GAINS:
         for shorter, longer in _length_pairs(plan.lengths):
             estimates += _gain(samples, plan, measure, shorter, longer, suffix)
+    for shorter, longer in pairwise(plan.lengths):
+        estimates += _by_position(samples, plan, shorter, longer, suffix)
     for measure in ACCURACIES:
         for length in plan.lengths:
             estimates += _accuracies(samples, plan, measure, length)
+    for task in plan.battery:
+        estimates += _scores(samples, measure_of(task), _battery_protocol(task))
+    for measure in dict.fromkeys(s.measure for s in samples if s.measure.startswith(RULER)):
+        estimates += _scores(samples, measure, "prompts of a file in RULER's format, scored by RULER's rule")
     return tuple(estimates)
+
+
+def measure_of(task: str) -> str:
+    """The measure of a retrieval task's samples."""
+    return task.replace("-", "_")
+
+
+def ruler_measure(task: str) -> str:
+    """The measure of the samples of a file in RULER's format."""
+    return RULER + measure_of(task)
 
 
 def status_of(samples: Iterable[SampleResult]) -> Literal["complete", "incomplete"]:
@@ -92,6 +115,7 @@ def estimate_of(
     failed: int,
     baseline_length: int | None = None,
     depth: float | None = None,
+    chance: float | None = None,
     curve: Callable[[float], float] = float,
 ) -> Estimate:
     """The record of an interval; `curve` is an increasing function applied to the value and to both ends."""
@@ -110,6 +134,7 @@ def estimate_of(
         samples=interval.samples,
         failed=failed,
         clusters=interval.clusters,
+        chance=chance,
     )
 
 
@@ -182,8 +207,63 @@ def _accuracies(samples: Sequence[SampleResult], plan: EvaluationPlan, measure: 
                 unit=SHARE,
                 length=length,
                 depth=depth,
+                chance=_chance(good),
                 failed=len(cell) - len(good),
             )
+
+
+def _by_position(
+    samples: Sequence[SampleResult], plan: EvaluationPlan, shorter: int, longer: int, suffix: str
+) -> Iterator[Estimate]:
+    """NLL between two truncation lengths: what the longer beginning of a document adds to the shorter."""
+    good, failed = pair_up(_of(samples, "truncate_nll", shorter), _of(samples, "truncate_nll", longer))
+    late = [pair[1] for pair in good]
+    # All values of a length have the same weight, its number of scored tokens.
+    sums = [[(s.value or 0.0) * (s.weight or 1.0) for s in pair] for pair in good]
+    means = [(whole - part) / (longer - shorter) for part, whole in sums]
+    interval = bootstrapped([0.0] * len(late), means, late, plan.seed)
+    if interval is not None:
+        yield estimate_of(
+            interval,
+            measure="position_nll",
+            protocol=f"tokens {shorter:,} to {longer:,} of each document given all before them{suffix}",
+            unit=NATS,
+            length=longer,
+            baseline_length=shorter,
+            failed=failed,
+        )
+
+
+def _scores(samples: Sequence[SampleResult], measure: str, protocol: str) -> Iterator[Estimate]:
+    chosen = [sample for sample in samples if sample.measure == measure]
+    for length in dict.fromkeys(sample.length for sample in chosen):
+        cell = [sample for sample in chosen if sample.length == length]
+        good = [sample for sample in cell if sample.value is not None]
+        if good:
+            # A mean of shares varies less than a share of right answers, so the interval is too wide, not too narrow.
+            yield estimate_of(
+                clustered_proportion(values_of(good), [sample.cluster for sample in good]),
+                measure=f"{measure}_score",
+                protocol=protocol,
+                unit=SCORE,
+                length=length,
+                chance=_chance(good),
+                failed=len(cell) - len(good),
+            )
+
+
+def _battery_protocol(name: str) -> str:
+    task = retrieval.get(name)()
+    source = f"arXiv:{task.source.arxiv}" if task.source.arxiv else task.source.url
+    return (
+        f"{name} ({source}), {task.scoring} in {task.new_tokens} greedy tokens; chance is blind "
+        f"choice among {task.blind}"
+    )
+
+
+def _chance(samples: Sequence[SampleResult]) -> float | None:
+    chances = [sample.chance for sample in samples if sample.chance is not None]
+    return float(np.mean(chances)) if chances else None
 
 
 def _length_pairs(lengths: Sequence[int]) -> list[tuple[int, int]]:

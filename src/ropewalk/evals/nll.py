@@ -8,7 +8,8 @@ Views:
     paired     the same target tokens given more and more context: what a longer window is worth
     nested     truncation protocol: the mean over the first L tokens, for every L from one forward
     by place   the same numbers, averaged within stretches of positions
-    sliding    Press et al. (2021), arXiv:2108.12409: windows of one length moved by a stride
+
+Documents longer than a window, and the protocols of the papers, are in `perplexity`.
 """
 
 from __future__ import annotations
@@ -27,21 +28,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ropewalk.rope import Floats
+    from ropewalk.rope import Floats, Integers
 
-# Float32 logits that exist at one time. Small enough to stay in a processor's last cache level, large enough to
-# feed a GPU with several hundred positions even at a vocabulary of 250,000.
-HEAD_BYTES = 32 * 2**20
+# Float32 logits that exist at one time. On a processor they should stay in its cache; a GPU wants more positions.
+HEAD_BYTES = 8 * 2**20
+GPU_HEAD_BYTES = 512 * 2**20
+# With fewer positions than this the head reads its weights for longer than it computes.
+HEAD_POSITIONS = 64
 
 
-def token_nll(model: Any, tokens: ArrayLike, *, scored: int | None = None, head_bytes: int = HEAD_BYTES) -> Floats:
-    """NLL of the last `scored` tokens of each row, given everything before them in the row.
+def token_nll(
+    model: Any,
+    tokens: ArrayLike,
+    *,
+    scored: int | None = None,
+    positions: ArrayLike | None = None,
+    head_bytes: int | None = None,
+) -> Floats:
+    """NLL of some tokens of each row, given everything before them in the row; of all but the first by default.
 
     Args:
         model: A causal language model of transformers.
         tokens: Token ids, `[rows, length]`, all rows of one length.
-        scored: Tokens to score in each row; all but the first by default.
-        head_bytes: Bound on the float32 logits that exist at one time.
+        scored: Score the last so many tokens of each row.
+        positions: Score the tokens at these places of each row instead, increasing, from 1 on, `[scored]`.
+        head_bytes: Bound on the float32 logits that exist at one time; 8 MiB on a processor and 512 MiB on a GPU by
+            default, or what 64 positions take.
 
     Returns:
         Nats, `[rows, scored]`, float64.
@@ -50,22 +62,18 @@ def token_nll(model: Any, tokens: ArrayLike, *, scored: int | None = None, head_
         MeasurementError: The row is too short, or the model has no body apart from its head.
     """
     rows = torch.as_tensor(np.asarray(tokens, dtype=np.int64), device=model.device)
-    count = rows.shape[1] - 1 if scored is None else scored
-    if not 1 <= count < rows.shape[1]:
-        raise MeasurementError(
-            f"a scored token needs a token before it; asked for {count} scored tokens in rows of {rows.shape[1]}. "
-            "Score fewer tokens or give longer rows."
-        )
+    chosen = _chosen_positions(rows.shape[1], scored, positions)
     if depends_on_length(model, rows.shape[1]):
         settle(model, rows)
     with torch.inference_mode():
         body = model_body(model)
         output = body(input_ids=rows, use_cache=False)
-        hidden = output.last_hidden_state[:, -count - 1 : -1].flatten(0, 1)
-        targets = rows[:, -count:].flatten()
+        index = torch.as_tensor(chosen, device=rows.device)
+        # The hidden state at one place predicts the token at the next.
+        hidden, targets = output.last_hidden_state[:, index - 1].flatten(0, 1), rows[:, index].flatten()
         with own_head(model, body, output) as head:
-            losses = _chunked_losses(head, hidden, targets, head_bytes)
-    return losses.view(len(rows), count).double().cpu().numpy()
+            losses = _chunked_losses(head, hidden, targets, head_positions(model, head_bytes))
+    return losses.view(len(rows), len(chosen)).double().cpu().numpy()
 
 
 def nested_nll(model: Any, tokens: ArrayLike, lengths: Sequence[int]) -> dict[int, Floats]:
@@ -148,40 +156,6 @@ def paired_nll(model: Any, windows: ArrayLike, length: int, *, scored: int) -> F
     return token_nll(model, rows[:, -length:], scored=scored)
 
 
-def sliding_nll(model: Any, stream: ArrayLike, *, window: int, stride: int) -> Floats:
-    """Press et al.: windows moved by `stride`; the first scores all its tokens, later ones only their new tokens.
-
-    Every token but the first is scored exactly once, whatever the stride. Average the result over tokens: averaging
-    window by window, as some released code does, gives the first window's tokens too little weight.
-
-    Args:
-        model: A causal language model.
-        stream: Token ids of one document, `[tokens]`.
-        window: Tokens in a window, at least 2.
-        stride: Tokens by which it moves, 1 to `window`. At `window` it moves by `window` - 1, because the first
-            token of a window has nothing before it to be predicted from.
-
-    Returns:
-        Nats, `[tokens - 1]`.
-
-    Raises:
-        MeasurementError: No such window or stride.
-    """
-    ids = np.asarray(stream, dtype=np.int64)
-    if not (window >= 2 and 1 <= stride <= window and len(ids) >= 2):
-        raise MeasurementError(
-            f"sliding windows need at least 2 tokens and a stride from 1 to the window; got window {window}, "
-            f"stride {stride}, {len(ids)} tokens."
-        )
-    parts = [token_nll(model, ids[None, :window])[0]]
-    end = min(window, len(ids))
-    while end < len(ids):
-        new = min(stride, window - 1, len(ids) - end)
-        end += new
-        parts.append(token_nll(model, ids[None, end - window : end], scored=new)[0])
-    return np.concatenate(parts)
-
-
 def model_body(model: Any) -> Any:
     """The part of the model below its head.
 
@@ -232,17 +206,39 @@ def own_head(model: Any, body: Any, output: Any) -> Iterator[Callable[[torch.Ten
 
 
 def _chunked_losses(
-    head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, targets: torch.Tensor, head_bytes: int
+    head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, targets: torch.Tensor, step: int
 ) -> torch.Tensor:
     losses = []
-    start, step = 0, 1
-    while start < len(targets):
-        logits = head(hidden[start : start + step]).float()
-        losses.append(torch.nn.functional.cross_entropy(logits, targets[start : start + step], reduction="none"))
-        start += step
-        # The head's width shows only in its output, so the first chunk is a single position.
-        step = max(1, head_bytes // (4 * logits.shape[-1]))
+    for rows, wanted in zip(torch.split(hidden, step), torch.split(targets, step), strict=True):
+        losses.append(torch.nn.functional.cross_entropy(head(rows).float(), wanted, reduction="none"))
     return torch.cat(losses)
+
+
+def head_positions(model: Any, head_bytes: int | None) -> int:
+    """Positions whose float32 logits exist at one time."""
+    position_bytes = 4 * int(model.config.get_text_config().vocab_size)
+    if head_bytes is not None:
+        return max(1, head_bytes // position_bytes)
+    default = HEAD_BYTES if model.device.type == "cpu" else GPU_HEAD_BYTES
+    return max(HEAD_POSITIONS, default // position_bytes)
+
+
+def _chosen_positions(length: int, scored: int | None, positions: ArrayLike | None) -> Integers:
+    if positions is None:
+        count = length - 1 if scored is None else scored
+        if not 1 <= count < length:
+            raise MeasurementError(
+                f"a scored token needs a token before it; asked for {count} scored tokens in rows of {length}. "
+                "Score fewer tokens or give longer rows."
+            )
+        return np.arange(length - count, length)
+    chosen = np.asarray(positions, dtype=np.int64)
+    if not len(chosen) or chosen[0] < 1 or chosen[-1] >= length or (np.diff(chosen) < 1).any():
+        raise MeasurementError(
+            f"scored positions must increase from at least 1 to below the row's {length} tokens; got {len(chosen)} "
+            f"positions{f' from {chosen[0]} to {chosen[-1]}' if len(chosen) else ''}."
+        )
+    return chosen
 
 
 def _check_nesting(model: Any, longest: int) -> None:

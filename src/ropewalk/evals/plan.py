@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
+from ropewalk.data import retrieval
 from ropewalk.errors import OptionError, unknown_name
+from ropewalk.evals.perplexity_protocol import PerplexityProtocol
 
 TASKS = ("paired", "repeated", "streams", "passkey", "key-value")
-TEXT_TASKS = ("paired", "repeated")
+PERPLEXITY_TASKS = ("truncate", "sliding")
+TEXT_TASKS = ("paired", "repeated", *PERPLEXITY_TASKS)
 FAR_TASKS = ("repeated", "streams")
+
+
+def known_tasks() -> tuple[str, ...]:
+    """Every task by name: those of text and key-value streams first, then the battery of retrieval tasks."""
+    ours = (*PERPLEXITY_TASKS, *TASKS)
+    return (*ours, *(name for name in retrieval.names() if name not in ours))
 
 
 @dataclass(frozen=True)
@@ -22,12 +32,17 @@ class EvaluationPlan:
         windows_per_document: Text windows of each document, with disjoint targets.
         repeats_per_document: Windows of each document whose target repeats a chunk from far back.
         streams: Key-value streams whose last records repeat keys from far back.
+        stride: Tokens by which the windows of `sliding` move; an eighth of the longest length if not given, and never
+            more than the shortest.
+        document_windows: Text that `sliding` reads of each document, in longest lengths from its start; None reads all.
+        released_code: Perplexities average over windows and not over tokens, as released code of papers does.
         depths: Places of the pass key, 0 (start of the context) to 1 (end).
         trials: Pass keys at each depth and length.
         contexts: Key-value contexts at each length.
         keys: Records, and so questions, in each key-value context.
-        new_tokens: Tokens that are decoded at most for one answer.
-        tasks: What to measure, out of `TASKS`.
+        battery_contexts: Contexts at each length of every other retrieval task.
+        new_tokens: Tokens that are decoded at most for one answer to `passkey` and `key-value`.
+        tasks: What to measure, out of `known_tasks()`.
         seed: Seed of everything that is drawn.
         batch_tokens: Tokens of one forward, a limit on memory that does not change results.
 
@@ -41,25 +56,31 @@ class EvaluationPlan:
     windows_per_document: int = 8
     repeats_per_document: int = 2
     streams: int = 16
+    stride: int | None = None
+    document_windows: int | None = None
+    released_code: bool = False
     depths: tuple[float, ...] = tuple(round(i / 9, 4) for i in range(10))
     trials: int = 3
     contexts: int = 16
     keys: int = 16
+    battery_contexts: int = 16
     new_tokens: int = 10
     tasks: tuple[str, ...] = TASKS
     seed: int = 0
     batch_tokens: int = 8192
 
     def __post_init__(self) -> None:
+        known = known_tasks()
         for task in self.tasks:
-            if task not in TASKS:
-                raise unknown_name("measurement", task, TASKS)
+            if task not in known:
+                raise unknown_name("measurement", task, known)
         self._check_lengths()
         for depth in self.depths:
             if not 0 <= depth <= 1:
                 raise OptionError(f"a depth lies between 0 (start of the context) and 1 (end); got {depth}.")
-        for name in ("windows_per_document", "repeats_per_document", "streams", "trials", "contexts", "keys"):
-            if getattr(self, name) < 1:
+        sizes = ("windows_per_document", "repeats_per_document", "streams", "trials", "contexts", "keys")
+        for name in (*sizes, "battery_contexts", "stride", "document_windows"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise OptionError(
                     f"{name} must be at least 1, because nothing is measured otherwise; got {getattr(self, name)}. "
                     "To leave a measurement out, leave it out of tasks."
@@ -98,3 +119,26 @@ class EvaluationPlan:
     def measures_far(self) -> bool:
         """Whether far repeats are measured; a single length has nothing to compare with."""
         return len(self.lengths) > 1 and any(task in FAR_TASKS for task in self.tasks)
+
+    @property
+    def battery(self) -> tuple[str, ...]:
+        """The retrieval tasks that are not measured in a way of their own."""
+        return tuple(task for task in self.tasks if task not in (*PERPLEXITY_TASKS, *TASKS))
+
+    @property
+    def protocols(self) -> tuple[PerplexityProtocol, ...]:
+        """The perplexity protocols that are asked for."""
+        protocol = partial(
+            PerplexityProtocol,
+            lengths=self.lengths,
+            released_code=self.released_code,
+            batch_tokens=self.batch_tokens,
+        )
+        found = []
+        if "truncate" in self.tasks:
+            found.append(protocol())
+        if "sliding" in self.tasks:
+            text = None if self.document_windows is None else self.document_windows * self.longest
+            stride = self.stride or max(1, self.longest // 8)
+            found.append(protocol(stride=min(stride, self.lengths[0]), max_tokens=text))
+        return tuple(found)

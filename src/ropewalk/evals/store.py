@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ropewalk.result import Record
+
 RESULT = "result.json"
 SAMPLES = "samples.jsonl"
 
@@ -35,17 +37,32 @@ def write_evaluation(directory: Path, result: EvaluationResult, samples: Sequenc
     """
     written = result.model_copy(update={"samples_file": SAMPLES})
     lines = "".join(sample.model_dump_json(exclude_none=True) + "\n" for sample in samples)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        # Samples first: whoever finds a result finds its samples.
-        _replace(directory / SAMPLES, lines)
-        _replace(directory / RESULT, written.model_dump_json(indent=1) + "\n")
-    except OSError as error:
-        raise OutputError(
-            f"an evaluation must be written to a folder; '{directory}' cannot be written: {error.strerror}. "
-            "Give another folder."
-        ) from error
+    # Samples first: whoever finds a result finds its samples.
+    _write(directory / SAMPLES, lines)
+    write_record(directory / RESULT, written)
     return written
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes a record beside its place, then moves it there; makes the folder if it does not exist.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    _write(path, record.model_dump_json(indent=1) + "\n")
+
+
+def refuse_earlier(directory: Path, *, overwrite: bool) -> None:
+    """Keeps an earlier result from being lost.
+
+    Raises:
+        OutputError: The folder holds one, and it may not be replaced.
+    """
+    if (directory / RESULT).exists() and not overwrite:
+        raise OutputError(
+            f"an earlier result must not be lost; '{directory / RESULT}' exists. Choose another folder with -o, or "
+            "replace it with --overwrite."
+        )
 
 
 def read_evaluation(directory: Path) -> tuple[EvaluationResult, list[SampleResult]]:
@@ -67,13 +84,17 @@ def read_evaluation(directory: Path) -> tuple[EvaluationResult, list[SampleResul
     return result, samples
 
 
-def _replace(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, "utf-8")
         beside.replace(path)
-    except OSError:
+    except OSError as error:
         # A full disk leaves half a file, which may not stay.
         with suppress(OSError):
             beside.unlink()
-        raise
+        raise OutputError(
+            f"an evaluation must be written to a folder; '{path.parent}' cannot be written: {error.strerror}. "
+            "Give another folder."
+        ) from error

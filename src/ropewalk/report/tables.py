@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ropewalk.report.certificate import certificate_tables
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -14,16 +16,25 @@ if TYPE_CHECKING:
 COLUMNS = 100
 CURVES = {
     "perplexity": "perplexity, same tokens",
+    "truncate_perplexity": "perplexity, documents cut to the length",
+    "sliding_perplexity": "perplexity, sliding windows",
+    "released_code_truncate_perplexity": "perplexity as released code averages, cut documents",
+    "released_code_sliding_perplexity": "perplexity as released code averages, sliding windows",
     "passkey_accuracy": "pass key found",
     "key_value_accuracy": "key-value recall",
 }
+# Measured on whole documents.
+DOCUMENTS = tuple(measure for measure in CURVES if measure.endswith("_perplexity"))
 GAINS = {
     "context_gain": "text",
     "repeated_gain": "text repeated from far back",
     "stream_gain": "key-value streams, far keys",
 }
+SCORE = "_score"
 CHANGES = {
     "paired_nll_change": "NLL of text",
+    "truncate_nll_change": "NLL of documents cut to the length",
+    "sliding_nll_change": "NLL by sliding windows",
     "passkey_change": "pass key found",
     "key_value_change": "key-value recall",
 }
@@ -31,9 +42,17 @@ CHANGES = {
 
 def evaluation_tables(result: EvaluationResult) -> list[Table]:
     """What `ropewalk evaluate` prints of one result."""
-    tables = [curves_table([result])]
+    tables = [] if result.certificate is None else certificate_tables(result.certificate)
+    if any(e.measure in CURVES for e in result.estimates):
+        tables.append(curves_table([result]))
     if any(e.measure in GAINS for e in result.estimates):
         tables.append(gains_table([result]))
+    if result.find("position_nll"):
+        tables.append(positions_table(result))
+    if any(e.measure.endswith(SCORE) for e in result.estimates):
+        tables.append(battery_table(result))
+    if any(_is_other(e) for e in result.estimates):
+        tables.append(others_table(result))
     recalls = [m for m in CURVES if any(e.measure == m and e.depth is not None for e in result.estimates)]
     return tables + [depths_table(result, measure) for measure in recalls]
 
@@ -60,8 +79,9 @@ def curves_table(results: Sequence[EvaluationResult]) -> Table:
         measured = [result for result in results if result.find(measure)]
         for index, result in enumerate(measured):
             cells = [_cell(result.find(measure, length), measure) for length in lengths]
+            method = result.model.method
             last = index == len(measured) - 1
-            table.add_row(words if index == 0 else "", result.model.method, *cells, end_section=last)
+            table.add_row(_with_chance(words, result, measure) if index == 0 else "", method, *cells, end_section=last)
     table.caption = _samples_caption(results)
     return table
 
@@ -90,6 +110,58 @@ def gains_table(results: Sequence[EvaluationResult]) -> Table:
                 end_section=index == len(steps) - 1,
             )
     table.caption = "Second line: 95 % interval by bootstrap over documents or streams. n is samples/clusters."
+    return table
+
+
+def positions_table(result: EvaluationResult) -> Table:
+    """NLL of the tokens between two places of a document, given all before them."""
+    table = _table(f"NLL by position in the document, nats/token: {result.model.method}")
+    for heading in ("tokens", "NLL", "95 % interval", "n"):
+        table.add_column(heading, justify="right")
+    for estimate in (e for e in result.estimates if e.measure == "position_nll"):
+        span = f"{estimate.baseline_length or 0:,} to {estimate.length:,}"
+        interval = f"{estimate.low:.3f}..{estimate.high:.3f}"
+        table.add_row(span, f"{estimate.value:.3f}", interval, _numbers([estimate]))
+    table.caption = "It confounds context with place: later text may be easier. n is samples/clusters."
+    return table
+
+
+def battery_table(result: EvaluationResult) -> Table:
+    """Mean score of each retrieval task at each length, with its interval and what blind choice would score."""
+    found = [e for e in result.estimates if e.measure.endswith(SCORE)]
+    lengths = sorted({e.length for e in found})
+    table = _table(f"Retrieval tasks, mean score: {result.model.method}")
+    table.add_column("task", overflow="fold")
+    for length in lengths:
+        table.add_column(f"{length:,}", justify="right", overflow="fold")
+    table.add_column("n", justify="right", overflow="fold")
+    for measure in dict.fromkeys(e.measure for e in found):
+        row = [result.find(measure, length) for length in lengths]
+        name = measure.removesuffix(SCORE).replace("_", "-")
+        table.add_row(name, *(_score_cell(estimate) for estimate in row), _numbers(row), end_section=True)
+    table.caption = (
+        "Second line of a cell: 95 % interval; third: score of blind choice. -: the task needs a longer context. "
+        "n is samples/clusters."
+    )
+    return table
+
+
+def others_table(result: EvaluationResult) -> Table:
+    """Measures that have no table of their own, such as tasks of lm-eval and ROUGE: one row each."""
+    table = _table(f"Measured: {result.model.method}")
+    table.add_column("measure", overflow="fold")
+    table.add_column("context, tokens", justify="right")
+    for heading in ("value", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("unit", overflow="fold")
+    table.add_column("n", justify="right", overflow="fold")
+    for estimate in filter(_is_other, result.estimates):
+        interval = f"{estimate.low:.3f}..{estimate.high:.3f}"
+        failed = f"\n{estimate.failed} failed" if estimate.failed else ""
+        value, n = f"{estimate.value:.3f}", _numbers([estimate]) + failed
+        table.add_row(estimate.measure, f"{estimate.length:,}", value, interval, estimate.unit, n)
+    protocols = dict.fromkeys(e.protocol for e in result.estimates if _is_other(e))
+    table.caption = "; ".join(protocols) + ". n is samples/clusters."
     return table
 
 
@@ -149,9 +221,26 @@ def _table(title: str) -> Table:
 def _cell(estimate: Estimate | None, measure: str) -> str:
     if estimate is None:
         return "-"
-    form = _perplexity if measure == "perplexity" else "{:.2f}".format
+    form = _perplexity if measure.endswith("perplexity") else "{:.2f}".format
     failed = f"\n{estimate.failed} failed" if estimate.failed else ""
     return f"{form(estimate.value)}\n{form(estimate.low)}..{form(estimate.high)}{failed}"
+
+
+def _is_other(estimate: Estimate) -> bool:
+    shown = estimate.measure in CURVES or estimate.measure in GAINS or estimate.measure == "position_nll"
+    return not shown and not estimate.measure.endswith(SCORE)
+
+
+def _score_cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    chance = "" if estimate.chance is None else f"\nchance {estimate.chance:.2f}"
+    return _cell(estimate, SCORE) + chance
+
+
+def _with_chance(words: str, result: EvaluationResult, measure: str) -> str:
+    found = result.find(measure)
+    return words if found is None or found.chance is None else f"{words} (chance {found.chance:.2g})"
 
 
 def _perplexity(value: float) -> str:
@@ -188,7 +277,16 @@ def _samples_caption(results: Sequence[EvaluationResult]) -> str:
         }
         if numbers:
             samples, clusters, method = max(numbers, key=lambda number: number[0])
-            parts.append(f"{words}: n = {samples} in {clusters} clusters at each length, {method} interval")
+            scored = _scored(results, measure)
+            parts.append(f"{words}: n = {samples} in {clusters} clusters at each length, {method} interval{scored}")
     states = [r.model.method for r in results if r.status == "incomplete"]
     warning = [f"INCOMPLETE, more than 1 % of samples failed: {', '.join(states)}"] if states else []
     return ". ".join(["Second line of a cell: 95 % interval", *parts, *warning]) + "."
+
+
+def _scored(results: Sequence[EvaluationResult], measure: str) -> str:
+    """How whole documents were read, at the longest length: the protocol holds the number of scored tokens."""
+    if measure not in DOCUMENTS:
+        return ""
+    protocols = [e.protocol for result in results for e in result.estimates if e.measure == measure]
+    return f", {protocols[-1]}"
