@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,6 +130,7 @@ class GateCheck(Record):
         margin: How much worse still passes, in the unit of `change`.
         change: Worse by this much, above 0 for worse; both ends are one-sided bounds. None when nothing was measured.
         details: For information, not part of the decision: divergence, parts of the window, single tasks.
+        data: Fingerprint of the prompts and answers of tasks; that of a text stands in the gate's result.
     """
 
     subject: Literal["text", "tasks"]
@@ -139,6 +140,7 @@ class GateCheck(Record):
     margin: float
     change: Estimate | None
     details: tuple[Estimate, ...] = ()
+    data: str | None = None
 
 
 class ControlRecord(Record):
@@ -161,10 +163,11 @@ class GateResult(Record):
     """Whether an extension left text up to the trained window as it was.
 
     Attributes:
-        verdict: FAIL when any check fails, SKIPPED when none could be made.
+        verdict: FAIL when any check fails; otherwise SKIPPED when one that was asked for could not be made.
         reason: Why, in one sentence.
         notes: What the verdict does not show.
         text: Which text was read, and how; None if none was.
+        tasks: Which tasks were asked, and how; None if none were.
         data: Fingerprint of the texts and of their tokens.
         checks: One for each subject and reference.
         control: How the control was trained, or None without one.
@@ -174,6 +177,7 @@ class GateResult(Record):
     reason: str
     notes: tuple[str, ...] = ()
     text: str | None = None
+    tasks: str | None = None
     data: str | None = None
     checks: tuple[GateCheck, ...] = ()
     control: ControlRecord | None = None
@@ -354,6 +358,7 @@ class Certificate(Record):
         nll_length: The longest length up to which every NLL check passed; None if none was made.
         ruler_length: RULER's effective length (mean score of at least 85.6 %), or None if not measured.
         k_max: Position Interpolation's k_max, or None if not measured.
+        length: The headline: the smaller of the two lengths; None where either was not certified at all.
     """
 
     trained_length: int
@@ -367,12 +372,18 @@ class Certificate(Record):
     ruler_length: int | None = None
     k_max: int | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def length(self) -> int | None:
-        """The headline: the smaller of the two lengths, or None where either was not certified at all."""
+        """The smaller of the two lengths; written for readers of the file, and worked out anew when it is read."""
         if self.retrieval_length is None or self.nll_length is None:
             return None
         return min(self.retrieval_length, self.nll_length)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_length(cls, values: Any) -> Any:
+        return {name: value for name, value in values.items() if name != "length"} if type(values) is dict else values
 
     @property
     def undecided(self) -> tuple[CertificateCell, ...]:

@@ -9,10 +9,12 @@ import sys
 
 import pytest
 import torch
+from evals.harness_files import write_short_suite
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from ropewalk.adapters import load_tokenizer
 from ropewalk.data.corpus import standard_library
+from ropewalk.evals.harness.short_suite import SHORT_SUITE
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,13 @@ def test_the_gate_can_be_left_out(run, checkpoint, tmp_path):
     assert "it did not run in the earlier, finished run" in again.paragraph
 
 
-@pytest.mark.parametrize("flag", [("--gate-data", "x.txt"), ("--gate-control",), ("--require-gate",)])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *[("--gate-data", "x.txt"), ("--gate-control",), ("--require-gate",)],
+        *[("--gate-tasks",), ("--gate-limit", 5), ("--gate-limit", 0), ("--gate-include", "tasks")],
+    ],
+)
 def test_a_gate_left_out_and_asked_for_at_once_is_refused(run, checkpoint, flag, tmp_path):
     done = extend(run, checkpoint, "--to", 128, "--no-gate", *flag, "-o", tmp_path / "long")
     assert done.exit_code == 2
@@ -100,6 +108,10 @@ def test_a_gate_left_out_and_asked_for_at_once_is_refused(run, checkpoint, flag,
     [
         (("--gate-data", "absent.txt"), "'absent.txt' does not exist"),
         (("--gate-control",), "the run must train; got 0 steps"),
+        (("--gate-limit", 5), "--gate-limit is about the tasks of the gate, which are not asked; add --gate-tasks."),
+        (("--gate-include", "x"), "--gate-include is about the tasks of the gate, which are not asked"),
+        (("--gate-tasks", "--gate-limit", 0), "at least 1 document of each task; got --gate-limit 0"),
+        (("--gate-tasks", "--gate-include", "absent"), "a folder of task files must exist; 'absent' does not"),
     ],
 )
 def test_an_impossible_gate_is_refused_in_one_paragraph(run, checkpoint, flags, words, tmp_path):
@@ -108,6 +120,32 @@ def test_an_impossible_gate_is_refused_in_one_paragraph(run, checkpoint, flags, 
     assert words in done.paragraph
     assert done.err.startswith("Error: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_tasks_without_lm_eval_are_refused_with_how_to_install_it(run, checkpoint, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    done = extend(run, checkpoint, "--to", 128, "--gate-tasks", "-o", tmp_path / "long")
+    assert done.exit_code == 2
+    assert "it is not installed. Install it with: pip install 'ropewalk[harness]'" in done.paragraph
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_eight_public_tasks_are_asked_of_task_files_in_a_folder(run, checkpoint, texts, tmp_path):
+    folder = write_short_suite(tmp_path / "tasks", 4)
+    flags = ("--gate-data", texts / "gate.txt", "--gate-tasks", "--gate-limit", 2, "--gate-include", folder)
+    done = extend(run, checkpoint, "--to", 128, *flags, "--require-gate", "-o", tmp_path / "long")
+    assert done.exit_code == 1, done.err
+    assert max(map(len, done.out.splitlines())) <= 100
+    shown = [line.split("│")[1].strip() for line in done.out.splitlines() if line.startswith("│")]
+    names = [task.name for task in SHORT_SUITE]
+    assert shown[-9:] == ["points lost to the original, tasks", *names]
+    assert "short-context gate: FAIL" in done.out
+    record = json.loads((tmp_path / "long" / "ropewalk" / "result.json").read_text())
+    tasks = record["gate"]["checks"][1]
+    assert [detail["samples"] for detail in tasks["details"]] == [2, 2, 2, 2, 2, 4, 2, 2]  # MMLU: of each subject
+    assert "arc_challenge 25, hellaswag 10, mmlu 5" in tasks["change"]["protocol"]
+    assert record["gate"]["tasks"].endswith(f", first 2 documents of each, with the task files in {folder}")
+    assert "asking the extended model 8 tasks" in done.err
 
 
 def test_the_record_for_machines_holds_the_gate(run, checkpoint, texts, tmp_path):

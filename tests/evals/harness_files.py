@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+FILLER = "\n".join(f"    step_{i} = run(step_{i - 1}, {i})" for i in range(1, 10))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MC2 = """
 import numpy as np
@@ -36,6 +37,17 @@ def choice_documents(seed: int, count: int, *, choices: int = 3, gold=None) -> l
         }
         document["label"] = document["label"] if gold is None else gold(number, document)
         documents.append(document)
+    return documents
+
+
+def recall_documents(seed: int, count: int, *, choices: int = 3) -> list[dict]:
+    """Which value did this name have, a few lines ago? The built-in model knows; the first choice is the right one."""
+    rng = np.random.default_rng(seed)
+    documents = []
+    for _ in range(count):
+        values = [" " + "".join(map(str, rng.integers(0, 10, size=5))) for _ in range(choices)]
+        query = f"pass_key ={values[0]}\n{FILLER}\npass_key ="
+        documents.append({"query": query, "choices": values, "label": 0, "right": 1})
     return documents
 
 
@@ -76,3 +88,17 @@ def write_group(folder: Path, name: str, tasks: list[str]) -> None:
     lines = [f"group: {name}", f"task: {json.dumps(tasks)}", "aggregate_metric_list:"]
     lines += ["  - {metric: acc, aggregation: mean, weight_by_size: true}"]
     (folder / f"{name}.yaml").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def write_short_suite(folder: Path, count: int) -> Path:
+    """The eight tasks of the short-context suite under their public names, in their shapes, with local documents."""
+    shown = {"fewshot_split": "validation"}
+    for seed, name in enumerate(("boolq", "piqa", "winogrande", "race")):
+        write_task(folder, name, choice_documents(seed, count))
+    for seed, name in enumerate(("arc_challenge", "hellaswag"), 4):
+        write_task(folder, name, choice_documents(seed, max(count, 30), choices=2), **shown)
+    for seed, name in enumerate(("mmlu_one", "mmlu_other"), 6):
+        write_task(folder, name, choice_documents(seed, max(count, 10), choices=2), **shown)
+    write_group(folder, "mmlu", ["mmlu_one", "mmlu_other"])
+    write_truthful_task(folder, "truthfulqa_mc2", choice_documents(8, count))
+    return folder

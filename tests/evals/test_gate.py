@@ -289,6 +289,9 @@ def test_one_failing_reference_fails_the_whole():
     both = [check("original", "PASS"), check("control", "FAIL")]
     assert overall(both) == ("FAIL", "text against the control: r")
     assert overall(both[:1]) == ("PASS", "text against the original: r")
+    assert overall(both[:1], "no tasks") == ("SKIPPED", "no tasks")
+    assert overall(both, "no tasks") == overall(both)
+    assert overall([], "no tasks") == ("SKIPPED", "no tasks")
 
 
 def passes(documents: int, *, true: float, rounds: int = 2000, bound=None, skew: bool = False) -> float:

@@ -113,6 +113,8 @@ def test_a_broken_head_is_seen_in_the_fall(good, tokenizer, tasks):
     ]
     assert [detail.value for detail in check.details] == pytest.approx(expected)
     assert check.change.value == pytest.approx(np.mean(expected))
+    assert len(check.data) == 16
+    assert check.data != compare_short_suites(*[ran(good, tokenizer, tasks, limit=1)] * 2).data
     assert check.change.unit == "points of accuracy"
     assert "shots: normed 2, subjects 1, truthful 0" in check.change.protocol
 
@@ -137,7 +139,8 @@ def test_ten_documents_that_agree_prove_nothing():
     run = made({"one": [1.0, 0.0] * 5, "two": [1.0] * 10})
     check = compare_short_suites(run, run)
     assert check.verdict == "FAIL"
-    assert "not shown to be within the margin" in check.reason
+    assert "not shown to be within the margin of 1.0 points of accuracy" in check.reason
+    assert check.reason.endswith("(more documents would decide)")
     plain = [np.zeros(10)[np.random.default_rng(0).integers(10, size=10)].mean() for _ in range(100)]
     assert max(plain) == 0, "the plain bootstrap would say: at most 0 points"
 

@@ -155,6 +155,10 @@ def test_the_gate_shows_both_references_and_its_control():
         assert words in text
 
 
+def test_the_gate_names_the_tasks_that_were_asked():
+    assert "boolq of lm-eval 0.4.13" in read(extension(gate=gate(tasks="boolq of lm-eval 0.4.13"))).text
+
+
 def test_entropy_keeps_the_letter_of_a_model_that_was_evaluated_too():
     text = read(BEFORE, entropy(YARN), entropy("untouched")).text
     for label in ("A: builtin, untouched", "B: builtin, yarn, factor 8"):

@@ -190,7 +190,9 @@ def test_a_gate_that_cannot_measure_leaves_the_extension_standing(checkpoints, g
         (source / file.name).write_bytes(b"no weights" if file.suffix == ".safetensors" else file.read_bytes())
     gate = run_extension(run_of(source), tmp_path / "long", gate=settings(gate_file)).gate
     assert gate.verdict == "SKIPPED"
-    assert gate.reason.startswith("it could not be measured: a model folder must load in transformers")
+    assert gate.reason.startswith(
+        "text against the original could not be measured: a model folder must load in transformers"
+    )
     assert (tmp_path / "long" / "config.json").is_file()
 
 

@@ -53,6 +53,16 @@ def extend(
         bool,
         typer.Option("--gate-control", help="Train the gate's control, too: the same tokens at the old window."),
     ] = False,
+    gate_tasks: Annotated[
+        bool, typer.Option("--gate-tasks", help="Ask the gate's eight public tasks, too (needs lm-eval).")
+    ] = False,
+    gate_limit: Annotated[
+        int | None, typer.Option(metavar="N", help="The first N documents of each of these tasks. [default: all]")
+    ] = None,
+    gate_include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="Files of these tasks with data of one's own; repeatable."),
+    ] = None,
     require_gate: Annotated[
         bool, typer.Option("--require-gate", help="End with exit code 1 unless the gate says PASS.")
     ] = False,
@@ -67,7 +77,7 @@ def extend(
 
     Without training steps no weight is read to extend it: the config changes and the weight files are copied. At the
     end the short-context gate compares it with the original on text up to the trained window, where there is text: the
-    held-out modules for the built-in model, --gate-data for any other.
+    held-out modules for the built-in model, --gate-data for any other; and on public tasks, with --gate-tasks.
     """
     from ropewalk.cli.gate import gate_settings, require_pass, show_gate
     from ropewalk.cli.output import show_json
@@ -75,7 +85,15 @@ def extend(
     from ropewalk.errors import OptionError
     from ropewalk.run.api import extend_from_flags, flags_as_run
 
-    gate = gate_settings(gate_data or (), control=gate_control, required=require_gate, left_out=no_gate)
+    gate = gate_settings(
+        gate_data or (),
+        control=gate_control,
+        tasks=gate_tasks,
+        limit=gate_limit,
+        include=gate_include or (),
+        required=require_gate,
+        left_out=no_gate,
+    )
     if output is None:
         raise OptionError("a place for the extended checkpoint must be given; got none. Add -o DIR.")
     flags = flags_as_run(

@@ -16,22 +16,36 @@ if TYPE_CHECKING:
 UNMET = 1  # the work is done, and a demand on its result is not met; 2 is what cannot be done
 
 
-def gate_settings(files: Sequence[str], *, control: bool, required: bool, left_out: bool) -> GateSettings | None:
+def gate_settings(
+    files: Sequence[str],
+    *,
+    control: bool,
+    tasks: bool,
+    limit: int | None,
+    include: Sequence[str],
+    required: bool,
+    left_out: bool,
+) -> GateSettings | None:
     """The flags as settings; None for no gate.
 
     Raises:
-        OptionError: The gate is left out and asked for at once.
+        OptionError: The gate, or its tasks, are left out and asked for at once; a limit below 1.
     """
     from ropewalk.errors import OptionError
-    from ropewalk.run.gate import GateSettings
+    from ropewalk.run.gate import GateSettings, GateTasks
 
-    if not left_out:
-        return GateSettings(files=tuple(files), control=control)
-    if files or control or required:
-        named = [("--gate-data", files), ("--gate-control", control), ("--require-gate", required)]
-        given = next(name for name, value in named if value)
+    about_tasks = {"--gate-limit": limit is not None, "--gate-include": include}
+    if left_out:
+        flags = {"--gate-data": files, "--gate-control": control, "--gate-tasks": tasks, **about_tasks}
+        given = next((name for name, value in {**flags, "--require-gate": required}.items() if value), None)
+        if given is None:
+            return None
         raise OptionError(f"--no-gate leaves the gate out, so {given} has nothing to act on; leave one of them out.")
-    return None
+    given = next((name for name, value in about_tasks.items() if value), None)
+    if given is not None and not tasks:
+        raise OptionError(f"{given} is about the tasks of the gate, which are not asked; add --gate-tasks.")
+    asked = GateTasks(limit=limit, include=tuple(include)) if tasks else None
+    return GateSettings(files=tuple(files), control=control, tasks=asked)
 
 
 def show_gate(result: GateResult | None) -> None:

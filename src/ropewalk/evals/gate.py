@@ -167,14 +167,15 @@ def check_text(
     )
 
 
-def judge(worsening: Estimate, margin: float) -> tuple[Verdict, str]:
+def judge(worsening: Estimate, margin: float, *, more: str = "text") -> tuple[Verdict, str]:
     """The verdict on a change of which more is worse, and its words.
 
     Args:
         worsening: Reference to extended model, above 0 for worse; both ends are one-sided 95 % bounds.
         margin: How much worse still passes, in the same unit.
+        more: Of what more would narrow the bounds.
     """
-    within = f"the margin of {margin:g} {worsening.unit}"
+    within = f"the margin of {margin} {worsening.unit}"
     if worsening.high <= margin:
         return "PASS", f"at most {worsening.high:+.4f} with 95 % confidence, within {within}"
     if worsening.low > margin:
@@ -182,14 +183,21 @@ def judge(worsening: Estimate, margin: float) -> tuple[Verdict, str]:
     return (
         "FAIL",
         f"not shown to be within {within}: measured {worsening.value:+.4f}, at most {worsening.high:+.4f} with 95 % "
-        "confidence (more text would decide)",
+        f"confidence (more {more} would decide)",
     )
 
 
-def overall(checks: Iterable[GateCheck]) -> tuple[Verdict, str]:
-    """FAIL if any check fails, with the first reason; otherwise PASS, with all of them. At least one check."""
+def overall(checks: Iterable[GateCheck], missing: str | None = None) -> tuple[Literal["PASS", "FAIL", "SKIPPED"], str]:
+    """FAIL if any check fails, with the first reason; otherwise PASS, with all of them.
+
+    Args:
+        checks: What was measured; at least one if nothing is missing.
+        missing: Why a check that was asked for could not be made; SKIPPED for that reason where no other fails.
+    """
     found = list(checks)
     failing = [check for check in found if check.verdict == "FAIL"]
+    if missing and not failing:
+        return "SKIPPED", missing
     reasons = [f"{check.subject} against the {check.reference}: {check.reason}" for check in failing[:1] or found]
     return ("FAIL" if failing else "PASS"), "; ".join(reasons)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ropewalk.result import Estimate, GateCheck, GateResult
 
-DECISIONS = {"text": "NLL minus the {}'s", "tasks": "short tasks lost to the {}"}
+DECISIONS = {"text": "NLL minus the {}'s", "tasks": "points lost to the {}, tasks"}
 DETAILS = {"reference_nll": "NLL of the {}", "extended_nll": "NLL extended", "divergence": "KL({} || extended)"}
 
 
@@ -42,7 +42,7 @@ def gate_table(result: GateResult) -> Table | None:
 
 
 def _decision(check: GateCheck) -> tuple[str, ...]:
-    value, bounds, n = _numbers(check.change, signed=True) if check.change else ("-", "-", "-")
+    value, bounds, n = _numbers(check.change, _form(check, signed=True)) if check.change else ("-", "-", "-")
     return DECISIONS[check.subject].format(check.reference), value, bounds, check.verdict, n
 
 
@@ -53,25 +53,32 @@ def _details(check: GateCheck) -> Iterator[tuple[str, ...]]:
         is_part = estimate.measure == "nll_change_in_part"
         if is_part:
             words, before = f"  tokens {before + 1:,} to {estimate.length:,}", estimate.length
-        value, bounds, n = _numbers(estimate, signed=is_part or check.subject == "tasks")
+        elif check.subject == "tasks":
+            words = f"  {words}"
+        value, bounds, n = _numbers(estimate, _form(check, signed=is_part))
         yield words, value, bounds, "", n
 
 
-def _numbers(estimate: Estimate, *, signed: bool) -> tuple[str, str, str]:
-    form = "{:+.4f}".format if signed else "{:.4f}".format
+def _form(check: GateCheck, *, signed: bool) -> str:
+    """Points of accuracy are read in hundredths, and are changes all of them."""
+    return "{:+.2f}" if check.subject == "tasks" else "{:+.4f}" if signed else "{:.4f}"
+
+
+def _numbers(estimate: Estimate, form: str) -> tuple[str, str, str]:
     failed = f", {estimate.failed} failed" if estimate.failed else ""
     n = f"{estimate.samples}/{estimate.clusters or estimate.samples}{failed}"
-    return form(estimate.value), f"{form(estimate.low)}..{form(estimate.high)}", n
+    return form.format(estimate.value), f"{form.format(estimate.low)}..{form.format(estimate.high)}", n
 
 
 def _caption(result: GateResult) -> str:
-    margins = sorted({f"{c.margin:g} {c.change.unit}" for c in result.checks if c.change})
+    margins = sorted({f"{c.margin} {c.change.unit}" for c in result.checks if c.change})
     parts = [
         f"Above 0 is worse; PASS where the upper bound is at most the margin of {' or '.join(margins)}."
         if margins
         else "",
         "Each bound is one-sided at 95 %. n is samples/clusters.",
         f"Text: {result.text}." if result.text else "",
+        f"Tasks: {result.tasks}." if result.tasks else "",
     ]
     if result.control:
         control = result.control

@@ -120,7 +120,7 @@ def _run(
     tasks = loaded["tasks"]
     for task in tasks.values():
         _set_shots(task, shots, seed)
-    lean.start(name, _counter(name, tasks, limit, progress))
+    lean.start(name, _counter(name, tasks, progress))
     with library.quiet():
         outcome = evaluate(lean, loaded, limit=limit, bootstrap_iters=0, log_samples=True)
     logged = {task: sorted(rows, key=lambda row: int(row["doc_id"])) for task, rows in outcome["samples"].items()}
@@ -234,19 +234,16 @@ def _protocol(
     return text
 
 
-def _counter(
-    name: str, tasks: Mapping[str, Any], limit: int | None, progress: Progress | None
-) -> Callable[[], None] | None:
+def _counter(name: str, tasks: Mapping[str, Any], progress: Progress | None) -> Callable[[], None] | None:
     if progress is None:
         return None
-    documents = sum(min(len(task.eval_docs), limit or len(task.eval_docs)) for task in tasks.values())
     done = 0
 
     def answered() -> None:
         nonlocal done
         done += 1
-        # A document of several choices asks several times; how often is known only when it has been asked.
-        progress(name, done, max(documents, done))
+        # A document of several choices asks several times; lm-eval writes all questions before it asks the first.
+        progress(name, done, max(done, sum(len(task.instances) for task in tasks.values())))
 
     return answered
 

@@ -42,7 +42,13 @@ def _gate(extension: ExtensionResult, gate: GateResult) -> Markup:
         note = "Above zero: worse than the reference. Below each change: its one-sided 95 % bounds."
         parts.append(table("Checks of the gate", head, map(_check, gate.checks), note=note, header_columns=2))
         parts.append(_details(gate.checks))
-    read = {"text": gate.text, "data fingerprint": gate.data, "control": _control(gate), "notes": lines(*gate.notes)}
+    read = {
+        "text": gate.text,
+        "data fingerprint": gate.data,
+        "tasks": gate.tasks,
+        "control": _control(gate),
+        "notes": lines(*gate.notes),
+    }
     rows = [[name, what] for name, what in read.items() if what]
     if rows:
         parts.append(table("What the gate rests on", ["", ""], rows, class_="facts"))
