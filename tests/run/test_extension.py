@@ -114,6 +114,24 @@ def test_a_run_stopped_in_its_second_sweep_resumes_to_bit_identical_losses_and_w
     assert torch.equal(logits(ropewalk.load(tmp_path / "parts")), logits(ropewalk.load(tmp_path / "whole")))
 
 
+def test_restoration_keeps_a_run_nearer_to_its_original_and_is_resumed_with_it(checkpoints, text_file, tmp_path):
+    plain = run_of(checkpoints["qwen3"], text_file, steps=6)
+    run = plain.model_copy(update={"train": plain.train.model_copy(update={"restoration": 2.0})})
+    run_extension(plain, tmp_path / "plain")
+    whole = run_extension(run, tmp_path / "whole")
+    with pytest.raises(InterruptedRunError):
+        run_extension(run, tmp_path / "parts", reporter=InterruptAt(3))
+    resumed = run_extension(run, tmp_path / "parts", resume=True)
+    assert resumed.losses == whole.losses
+    expected = logits(adapters.load_model(checkpoints["qwen3"]), 64).log_softmax(-1)
+
+    def divergence(name):
+        got = logits(ropewalk.load(tmp_path / name), 64).log_softmax(-1)
+        return float((expected.exp() * (expected - got)).sum())
+
+    assert divergence("whole") < divergence("plain")
+
+
 def test_a_checkpoint_cut_off_while_it_was_written_is_not_resumed_from(checkpoints, text_file, tmp_path):
     run = run_of(checkpoints["qwen3"], text_file, steps=4)
     whole = run_extension(run, tmp_path / "whole")

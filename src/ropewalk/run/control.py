@@ -10,6 +10,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from ropewalk import adapters, positions
 from ropewalk.result import ControlRecord
 from ropewalk.run.device import default_device
@@ -30,8 +32,8 @@ MODEL = "model"
 def control_plan(plan: Plan) -> Plan:
     """The plan of the control: method `none`, contiguous windows of the trained length, as many tokens in each step.
 
-    Steps, learning rate, data and seed stay. Where the tokens of a step do not divide into windows of the trained
-    length, the last of them is filled up, so that the control never gets less.
+    Steps, learning rate, data and seed stay; nothing has moved, so nothing is restored. Where the tokens of a step do
+    not divide into windows of the trained length, the last of them is filled up, so that the control never gets less.
     """
     train, trained_length = plan.run.train, plan.config.rope.trained_length
     micro = min(train.micro_batch or train.batch, train.batch)
@@ -42,7 +44,9 @@ def control_plan(plan: Plan) -> Plan:
             "target_length": trained_length,
             "method": Choice(name="none"),
             "positions": Choice(name=sampler.name),
-            "train": train.model_copy(update={"micro_batch": rows, "batch": rows * max(1, train.batch // micro)}),
+            "train": train.model_copy(
+                update={"micro_batch": rows, "batch": rows * max(1, train.batch // micro), "restoration": 0.0}
+            ),
             "data": plan.run.data.model_copy(update={"window": trained_length}),
         }
     )
@@ -59,14 +63,14 @@ def train_control(plan: Plan, folder: Path, tell: Reporter) -> ControlRecord:
     control = control_plan(plan)
     settings = control.run.train
     tokenizer = adapters.load_tokenizer(control.source)
-    model = adapters.load_model(control.source, dtype=PRECISIONS[settings.precision], device=default_device())
+    model = adapters.load_model(control.source, dtype=torch.float32, device=default_device())
     windows = training_windows(control, tokenizer, training_corpus(control.run.data.files))
     tell.stage(
         f"control of the gate: {settings.steps} steps x {settings.batch} windows of {control.window:,} tokens, "
         "nothing extended"
     )
     record = trainer.train(model, windows, settings, folder, report=tell.step)
-    adapters.save_model(model, None, folder / MODEL)
+    adapters.save_model(model.to(PRECISIONS[settings.precision]), None, folder / MODEL)
     return ControlRecord(
         steps=record.steps, batch=settings.batch, window=control.window, tokens=record.tokens, losses=record.losses
     )

@@ -6,6 +6,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import torch
 from safetensors import SafetensorError
 
 from ropewalk import adapters
@@ -16,7 +17,7 @@ from ropewalk.run.device import default_device
 from ropewalk.run.gate import prepare_gate
 from ropewalk.run.output import RECORDS, OutputFolder
 from ropewalk.run.plan import resolve
-from ropewalk.run.training import CHECKPOINTS, PRECISIONS, training_corpus, training_windows
+from ropewalk.run.training import CHECKPOINTS, PRECISIONS, restoration_of, training_corpus, training_windows
 from ropewalk.train import trainer
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _trained(plan: Plan, partial: Path, tell: Reporter) -> Work:
     """Loads, extends, trains and saves a model."""
     settings = plan.run.train
     tokenizer = adapters.load_tokenizer(plan.source)
-    model = adapters.load_model(plan.source, dtype=PRECISIONS[settings.precision], device=default_device())
+    model = adapters.load_model(plan.source, dtype=torch.float32, device=default_device())
     report = adapters.extend_model(model, plan.method, plan.run.target_length)
     corpus = training_corpus(plan.run.data.files)
     windows = training_windows(plan, tokenizer, corpus)
@@ -160,6 +161,8 @@ def _trained(plan: Plan, partial: Path, tell: Reporter) -> Work:
         f"{settings.steps} steps x {settings.batch} windows of {plan.window:,} tokens, {plan.sampler.name} positions, "
         f"{len(corpus.documents)} documents"
     )
-    record = trainer.train(model, windows, settings, partial / CHECKPOINTS, report=tell.step)
-    adapters.save_model(model, tokenizer, partial)
+    record = trainer.train(
+        model, windows, settings, partial / CHECKPOINTS, restoration=restoration_of(plan), report=tell.step
+    )
+    adapters.save_model(model.to(PRECISIONS[settings.precision]), tokenizer, partial)
     return report, record, corpus.fingerprint

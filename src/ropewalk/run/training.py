@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ropewalk import adapters
 from ropewalk.data.corpus import Corpus, standard_library
 from ropewalk.data.documents import encode, read_texts, tokenize
 from ropewalk.data.recall_windows import RecallWindows
 from ropewalk.data.windows import TextStretches, TrainingWindows
+from ropewalk.run.device import default_device
 from ropewalk.run.runfile import BUILT_IN
+from ropewalk.train.restoration import Restoration
 
 if TYPE_CHECKING:
     from ropewalk.run.plan import Plan
@@ -53,3 +56,12 @@ def training_windows(plan: Plan, tokenizer: Any, corpus: Corpus) -> TrainingWind
         recall=recall,
         recall_share=data.recall_share,
     )
+
+
+def restoration_of(plan: Plan) -> Restoration | None:
+    """What the original model teaches in a run, if the run asks for it."""
+    settings = plan.run.train
+    if not settings.restoration:
+        return None
+    teacher = adapters.load_model(plan.source, dtype=PRECISIONS[settings.precision], device=default_device())
+    return Restoration(teacher.eval().requires_grad_(False), plan.config.rope.trained_length, settings.restoration)

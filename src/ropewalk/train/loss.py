@@ -7,6 +7,7 @@ its own forward.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,23 +22,50 @@ CHUNK = 512
 _FUSED_TOLERANCE = 1e-4
 
 
-def summed_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> torch.Tensor:
-    """Sum of the next-token losses of a batch, in nats.
+@dataclass(frozen=True)
+class Reading:
+    """What a model made of a batch: its last hidden states and its output head, or its logits and no head.
+
+    Attributes:
+        states: `[batch, window, width]`, or logits `[batch, window, vocabulary]`.
+        head: Weight of the output head, `[vocabulary, width]`, or None.
+    """
+
+    states: torch.Tensor
+    head: torch.Tensor | None
+
+    def cross_entropy(self, labels: torch.Tensor) -> torch.Tensor:
+        """Sum of the next-token losses, in nats.
+
+        Args:
+            labels: `[batch, window]`, `IGNORED` where nothing is learned.
+        """
+        targets = labels[:, 1:]
+        wanted = targets != IGNORED
+        rows = self.states[:, :-1][wanted]
+        if self.head is None:
+            return functional.cross_entropy(rows.float(), targets[wanted], reduction="sum")
+        return linear_cross_entropy(rows, self.head, targets[wanted])
+
+
+def read(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> Reading:
+    """One forward over a batch.
 
     Args:
         model: A causal language model.
-        batch: `input_ids`, `labels`, `position_ids`, `attention_mask`.
+        batch: `input_ids`, `position_ids`, `attention_mask`; `labels` are left out.
         fused: The logits are exactly `head(hidden)`; see `head_is_linear`.
     """
     inputs = {name: value for name, value in batch.items() if name != "labels"}
-    targets = batch["labels"][:, 1:]
-    wanted = targets != IGNORED
     if not fused:
-        logits = model(**inputs, use_cache=False).logits[:, :-1][wanted]
-        return functional.cross_entropy(logits.float(), targets[wanted], reduction="sum")
-    hidden = model.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1][wanted]
-    head = model.get_output_embeddings()
-    return linear_cross_entropy(hidden, head.weight, targets[wanted])
+        return Reading(model(**inputs, use_cache=False).logits, None)
+    hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
+    return Reading(hidden, model.get_output_embeddings().weight)
+
+
+def summed_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> torch.Tensor:
+    """Sum of the next-token losses of a batch, in nats; see `read`."""
+    return read(model, batch, fused=fused).cross_entropy(batch["labels"])
 
 
 def linear_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,10 @@ class TrainSettings(BaseModel):
         weight_decay: AdamW's.
         beta1, beta2: AdamW's.
         gradient_clip: Largest gradient norm; 0 does not clip.
-        precision: Of the computation; parameters are in it too unless `bfloat16` runs mixed.
+        precision: Of matrix products and attention, and of the weights that are saved; while they are trained, weights
+            and their updates are float32, because bfloat16 loses most small updates.
+        restoration: Weight of KL(original || trained) inside the trained window, added to the next-token loss; the
+            original model is then held in memory as well.
         activation_checkpointing: Computes activations again in the backward pass instead of keeping them.
         seed: Keys the order of the data, the positions and the tasks.
     """
@@ -38,5 +41,6 @@ class TrainSettings(BaseModel):
     beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16"] = "float32"
+    restoration: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     activation_checkpointing: bool = False
     seed: int = Field(default=0, ge=0)

@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ropewalk.data.collate import collate
 from ropewalk.errors import InterruptedRunError
-from ropewalk.train.loss import head_is_linear, summed_loss
+from ropewalk.train.loss import IGNORED, head_is_linear, read
 from ropewalk.train.reach import check_reach
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ropewalk.data.windows import TrainingWindows
+    from ropewalk.train.restoration import Restoration
     from ropewalk.train.settings import TrainSettings
 
     StepReport = Callable[[int, int, float | None], None]
@@ -39,7 +40,7 @@ class TrainingRecord:
     Attributes:
         steps: Optimizer steps.
         tokens: Tokens read, supervised or not.
-        losses: Mean loss of each logged step, nats per supervised token.
+        losses: Loss of each step, nats per supervised token; a restoration loss is in it.
         wall_seconds: Time of this process; a resumed run counts its last part only.
     """
 
@@ -50,11 +51,11 @@ class TrainingRecord:
 
 
 class WindowTrainer(Trainer):  # type: ignore[misc]
-    """Trainer whose loss is `summed_loss` over the supervised tokens of the whole step."""
+    """Trainer whose loss is the mean over the supervised tokens of the whole step, and the restoration's if any."""
 
-    def __init__(self, *, fused: bool, **arguments: Any) -> None:
+    def __init__(self, *, fused: bool, restoration: Restoration | None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.fused = fused
+        self.fused, self.restoration = fused, restoration
         self.model_accepts_loss_kwargs = True  # asks Trainer to count the supervised tokens of a whole step
         self.loss_is_scaled_for_ga = True
 
@@ -67,10 +68,16 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
     ) -> torch.Tensor | tuple[torch.Tensor, None]:
         """Mean loss in nats per supervised token of the step (of the batch, in evaluation)."""
         # Under DDP or FSDP the wrapper's own forward must run, so its backbone cannot be called alone.
-        loss = summed_loss(model, inputs, fused=self.fused and model is self.model)
-        if num_items_in_batch is None:
-            num_items_in_batch = (inputs["labels"][:, 1:] != -100).sum()
-        loss = loss * (self.accelerator.num_processes / num_items_in_batch)
+        fused = self.fused and model is self.model
+        # accelerate wraps the forward of the whole model alone, and a fused reading goes past it.
+        with self.accelerator.autocast():
+            reading = read(model, inputs, fused=fused)
+            if num_items_in_batch is None:
+                num_items_in_batch = (inputs["labels"][:, 1:] != IGNORED).sum()
+            loss = reading.cross_entropy(inputs["labels"]) * (self.accelerator.num_processes / num_items_in_batch)
+            if self.restoration:
+                part = self.restoration.loss(reading, inputs, fused=fused)
+                loss = loss + part / self.args.gradient_accumulation_steps
         return (loss, None) if return_outputs else loss
 
 
@@ -97,15 +104,17 @@ def train(
     settings: TrainSettings,
     folder: Path,
     *,
+    restoration: Restoration | None = None,
     report: StepReport | None = None,
 ) -> TrainingRecord:
     """Trains a model in place; goes on from the last complete checkpoint in `folder`, if there is one.
 
     Args:
-        model: An extended model, in the precision it will train in.
+        model: An extended model, its parameters in float32.
         windows: At least steps x batch windows.
         settings: Steps, batch, learning rate, ...
         folder: Checkpoints go here, every tenth of the run.
+        restoration: What the original model teaches besides.
         report: Called after each step with step, steps and loss.
 
     Raises:
@@ -119,6 +128,7 @@ def train(
     callback = StepCallback(report)
     trainer = WindowTrainer(
         fused=fused,
+        restoration=restoration,
         model=model,
         args=training_arguments(settings, folder, device),
         train_dataset=windows,
