@@ -200,11 +200,13 @@ def _force(model: Any, reader: Reader, cache: Any, batch: Sequence[Answer]) -> N
     width = max(len(suffix) for suffix in suffixes)
     # Padding stands after everything that is read, where a causal model does not look.
     padded = [np.pad(suffix, (0, width - len(suffix)), mode="edge") for suffix in suffixes]
-    logits = model(input_ids=tensor(model, padded), past_key_values=cache, use_cache=True).logits
+    begin = min(len(answer.question.prompt) for answer in batch) - 1  # logits of the question itself are not read
+    inputs = tensor(model, padded)
+    logits = model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=width - begin).logits
     greedy = logits.argmax(-1).cpu().numpy()
     finite = torch.isfinite(logits).all(-1).cpu().numpy()
     for row, answer in enumerate(batch):
-        first, size = len(answer.question.prompt) - 1, len(answer.question.answer)
+        first, size = len(answer.question.prompt) - 1 - begin, len(answer.question.answer)
         written = greedy[row, first : first + size + 1]
         if not finite[row, : first + size + 1].all():
             answer.failed = True
