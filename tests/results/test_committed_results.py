@@ -91,9 +91,9 @@ def test_the_extended_model_finds_keys_at_every_length(demo):
 
 
 def test_the_cost_inside_the_old_window_is_what_the_documents_state():
-    # The goal is 0.02 nats; docs/LOG.md says what was tried and what this recipe costs instead.
-    for name in ("extended_against_untouched", "extended_against_control"):
-        assert 0 < change(name).value <= 0.05
+    # The goal is 0.02 nats; against the untouched model the demo misses it in the fourth decimal (docs/LOG.md).
+    assert 0 < change("extended_against_untouched").value <= 0.0205
+    assert 0 < change("extended_against_control").value <= 0.02
 
 
 def test_the_control_read_as_many_tokens_as_the_demo(demo):
