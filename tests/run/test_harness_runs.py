@@ -8,10 +8,11 @@ import pytest
 
 import ropewalk
 from ropewalk.errors import OutputError
-from ropewalk.evals.harness.short_suite import ShortTask
+from ropewalk.evals.harness.short_suite import ShortTask, compare_short_suites, run_short_suite
 from ropewalk.evals.store import read_evaluation
 from ropewalk.evals.summarization import SummaryPlan
-from ropewalk.run.harness import check_tasks, evaluate_summaries, evaluate_tasks
+from ropewalk.run.evaluation import load_checkpoint
+from ropewalk.run.harness import evaluate_summaries, evaluate_tasks
 
 TASKS = ["ropewalk_passkey", "ropewalk_passkey_generate"]
 OPTIONS = {"lengths": [128, 192], "limit": 2}
@@ -112,7 +113,13 @@ def test_an_extension_that_ruins_short_text_fails_the_check_on_tasks(tmp_path):
     """The task is to go on with what stands before: the untouched model can, untrained interpolation cannot."""
     folder = ropewalk.extend("builtin", "linear", 2048, output=tmp_path / "long")
     suite = (ShortTask("ropewalk_passkey", "acc", 0),)
-    check = check_tasks("builtin", folder, suite=suite, limit=20, settings={"lengths": [192]})
+    before, after = (
+        run_short_suite(
+            model.model, model.tokenizer, max_length=256, suite=suite, limit=20, settings={"lengths": [192]}
+        )
+        for model in (load_checkpoint("builtin"), load_checkpoint(folder))
+    )
+    check = compare_short_suites(before, after, reference="original")
     assert (check.verdict, check.subject, check.reference) == ("FAIL", "tasks", "original")
     assert check.change.value > 50
     assert check.change.low > 1

@@ -7,17 +7,16 @@ fingerprints of its inputs.
 from __future__ import annotations
 
 import hashlib
-import io
 import textwrap
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from ropewalk.errors import MeasurementError, OutputError
+from ropewalk.errors import MeasurementError
 from ropewalk.report import style
+from ropewalk.report.png import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,19 +102,7 @@ def write_figure(figure: ResultFigure, path: Path) -> None:
         "ropewalk:data": results[0].data,
         "ropewalk:results": " ".join(result_fingerprint(result) for result in results),
     }
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=style.DOTS_PER_INCH, metadata=metadata)
-    beside = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(image.getvalue())
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise OutputError(
-            f"a figure must be written to a file; '{path}' cannot be written: {error.strerror}. Give another path."
-        ) from error
+    write_png(figure, path, metadata)
 
 
 def result_fingerprint(result: EvaluationResult) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints measured by lm-eval and on summaries: `ropewalk evaluate --suite lm-eval:TASK,...`, and the gate's tasks.
+"""Checkpoints measured by lm-eval and on summaries: `ropewalk evaluate --suite lm-eval:TASK,...`.
 
 A task that is done is kept in `OUTPUT.partial`, so that a stopped evaluation goes on with the next one; what changes
 its numbers stands beside it, and a task that was measured under other conditions is measured again.
@@ -20,7 +20,6 @@ from ropewalk.evals.environment import environment
 from ropewalk.evals.estimates import status_of
 from ropewalk.evals.harness import library
 from ropewalk.evals.harness.evaluation import HarnessRun, run_harness
-from ropewalk.evals.harness.short_suite import SHORT_SUITE, compare_short_suites, run_short_suite
 from ropewalk.evals.static_rope import rope_parameters
 from ropewalk.evals.store import RESULT, write_evaluation
 from ropewalk.evals.summarization import SummaryPlan, rouge, summarize
@@ -30,10 +29,8 @@ from ropewalk.run.evaluation import PARTIAL, Checkpoint, load_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import Literal
 
-    from ropewalk.evals.harness.short_suite import ShortTask
-    from ropewalk.result import Estimate, GateCheck, SampleResult
+    from ropewalk.result import Estimate, SampleResult
 
     Progress = Callable[[str, int, int], None]
 
@@ -156,58 +153,6 @@ def evaluate_summaries(
         lines = (json.dumps({"sample": name, "summary": text}) for name, text in run.texts.items())
         _write(output / "summaries.jsonl", "".join(f"{line}\n" for line in lines))
     return result
-
-
-def check_tasks(
-    reference: str | Path,
-    extended: str | Path,
-    *,
-    name: Literal["original", "control"] = "original",
-    suite: Sequence[ShortTask] = SHORT_SUITE,
-    limit: int | None = None,
-    include: Sequence[str | Path] = (),
-    settings: Mapping[str, Any] | None = None,
-    batch_size: int = 1,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> GateCheck:
-    """The short-context gate's check on public tasks: both checkpoints on the same documents, one after the other.
-
-    Args:
-        reference: The original checkpoint, or the control.
-        extended: The extended checkpoint.
-        name: What the reference is.
-        suite: Tasks.
-        limit: The first so many documents of each task.
-        include: Folders with task files of one's own.
-        settings: Metadata for tasks that make their documents.
-        batch_size: Rows of one forward.
-        seed: Seed of the choice of examples and of the bootstrap.
-        progress: Called with (task, answers so far, answers in total).
-
-    Raises:
-        RopewalkError: See `run_short_suite` and `compare_short_suites`.
-    """
-    library.require_harness()
-    before, after = (
-        _answers(
-            source,
-            suite=suite,
-            limit=limit,
-            include=include,
-            settings=settings,
-            batch_size=batch_size,
-            seed=seed,
-            progress=progress,
-        )
-        for source in (reference, extended)
-    )
-    return compare_short_suites(before, after, reference=name, seed=seed)
-
-
-def _answers(source: str | Path, **options: Any) -> Any:
-    checkpoint = load_checkpoint(source)
-    return run_short_suite(checkpoint.model, checkpoint.tokenizer, max_length=checkpoint.trained_length, **options)
 
 
 class _Done:
