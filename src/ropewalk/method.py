@@ -170,6 +170,8 @@ class Method:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):

@@ -89,8 +89,8 @@ def test_a_dynamic_rope_is_decoded_plainly_under_every_kind_of_rule(scoring):
     assert fast_scores(model, tokenizer, contexts, **settings) == expected
 
 
-def wrong_row(cache, rows, *, original=retrieval.selected):
-    return original(cache, [0 for _ in rows])
+def wrong_row(cache, rows, room, *, original=retrieval.selected):
+    return original(cache, [0 for _ in rows], room)
 
 
 def first_reference_ends(scoring, text, question, *, finished, original=retrieval.score):

@@ -12,12 +12,13 @@ from evals_models import SIZES, build_model
 from plain_generate import METHODS, extended, letters_tokenizer, scores_by_generate, small_model
 from transformers import Gemma2Config, MistralConfig
 
+from ropewalk.adapters.cache import cropped
 from ropewalk.data.facts import Fact
 from ropewalk.data.recall import Question, RecallContext
 from ropewalk.errors import OptionError
 from ropewalk.evals import shared_prefix
 from ropewalk.evals.retrieval import answer_all, read
-from ropewalk.evals.shared_prefix import answer_at_lengths, answer_grid, cropped, cut, grid_cell
+from ropewalk.evals.shared_prefix import answer_at_lengths, answer_grid, cut, grid_cell
 
 LENGTHS = (40, 60, 90, 120)
 POSITIONS = (0, 30, 60, 90)

@@ -15,7 +15,6 @@ forward without a cache, which is what such a model means by its own definition.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ropewalk.adapters.cache import cache_bytes as bytes_of
+from ropewalk.adapters.cache import selected
 from ropewalk.evals.scoring import score
-from ropewalk.evals.scoring import verdict as verdict  # also known from here
 from ropewalk.evals.static_rope import depends_on_length, settle
 
 if TYPE_CHECKING:
@@ -181,10 +181,11 @@ def ask(
         answers: The questions, to be answered.
         cache_bytes: Bound on the bytes of the copies of the cache.
     """
-    most = max(1, cache_bytes * len(rows) // max(1, _cache_bytes(cache)))
+    most = max(1, cache_bytes * len(rows) // max(1, bytes_of(cache)))
 
     def copied(batch: Sequence[Answer]) -> Any:
-        return selected(cache, [rows[answer.context] for answer in batch])
+        room = max(len(a.question.prompt) + max(len(a.question.answer), reader.new_tokens) for a in batch)
+        return selected(cache, [rows[answer.context] for answer in batch], room)
 
     for batch in _chunks(list(answers), most):
         _force(model, reader, copied(batch), batch)
@@ -227,7 +228,7 @@ def _decode(model: Any, reader: Reader, cache: Any, batch: Sequence[Answer]) -> 
             return
         if 2 * len(still) <= len(batch):
             batch, greedy = [batch[row] for row in still], greedy[still]
-            cache = selected(cache, still)
+            cache = selected(cache, still, reader.new_tokens)
         tokens = greedy[:, None]
 
 
@@ -264,22 +265,6 @@ def _take(reader: Reader, batch: Sequence[Answer], logits: torch.Tensor) -> torc
 
 def _suffix_length(answer: Answer) -> int:
     return len(answer.question.prompt) + len(answer.tokens)
-
-
-def selected(cache: Any, rows: Sequence[int]) -> Any:
-    """A cache of its own for the given rows, which may repeat; the original stays as it is.
-
-    Layers replace their tensors when they grow, so a shallow copy of each layer is enough.
-    """
-    chosen = copy.copy(cache)
-    chosen.layers = [copy.copy(layer) for layer in cache.layers]
-    chosen.batch_select_indices(torch.as_tensor(rows))
-    return chosen
-
-
-def _cache_bytes(cache: Any) -> int:
-    tensors = (t for layer in cache.layers for t in vars(layer).values() if isinstance(t, torch.Tensor))
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def tensor(model: Any, rows: Sequence[Tokens]) -> torch.Tensor:

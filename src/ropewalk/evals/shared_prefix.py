@@ -13,13 +13,13 @@ depends on the length of the call, and layers that have dropped keys which slid 
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ropewalk.adapters.cache import cropped
 from ropewalk.data.recall import Question, RecallContext
 from ropewalk.errors import OptionError
 from ropewalk.evals.retrieval import NEW_TOKENS, Answer, Reader, answer_all, ask, read, tensor
@@ -165,23 +165,6 @@ def grid_cell(haystack: Tokens, fact: Fact, position: int, length: int) -> Recal
     after = position + len(fact.statement)
     question = Question(fact.prompt, fact.answer, position / len(context), after, fact.answer_text)
     return RecallContext(context, (question,))
-
-
-def cropped(cache: Any, tokens: int, total: int) -> Any:
-    """The cache of the first `tokens` of `total` tokens, or None if a layer does not hold all of them.
-
-    A new cache whose layers are views of the old ones: the old one stays as it is.
-    """
-    part = copy.copy(cache)
-    part.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in part.layers:
-        states = {name for name, value in vars(layer).items() if isinstance(value, torch.Tensor) and value.dim()}
-        if states != {"keys", "values"} or layer.keys.shape[-2] != total or layer.values.shape[-2] != total:
-            return None
-        layer.keys, layer.values = layer.keys[..., :tokens, :], layer.values[..., :tokens, :]
-        if hasattr(layer, "cumulative_length"):
-            layer.cumulative_length = tokens
-    return part
 
 
 @dataclass(frozen=True)

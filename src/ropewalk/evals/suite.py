@@ -13,11 +13,11 @@ from ropewalk.evals.batches import Subject
 from ropewalk.evals.certification import certify
 from ropewalk.evals.environment import environment
 from ropewalk.evals.journal import Journal
+from ropewalk.evals.model_record import model_record
 from ropewalk.evals.perplexity import perplexity_estimates
 from ropewalk.evals.plan import TEXT_TASKS, EvaluationPlan
 from ropewalk.evals.stages import stages
-from ropewalk.evals.static_rope import rope_parameters
-from ropewalk.result import EvaluationResult, ModelRecord, SampleResult
+from ropewalk.result import EvaluationResult, SampleResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,7 +78,14 @@ def evaluate_model(
     started = time.monotonic()
     subject = Subject(model, tokenizer, tasks.encoder(tokenizer))
     data = _text(documents, subject.encode, plan)
-    record = _model_record(model, name, method, trained_length, target_length, weights)
+    record = model_record(
+        model,
+        name=name,
+        method=method,
+        trained_length=trained_length,
+        target_length=target_length,
+        weights=weights,
+    )
     runner = _Runner(journal or Journal(), progress or _silent)
     samples: list[SampleResult] = []
     proof: Certificate | None = None
@@ -152,21 +159,3 @@ def _measuring(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(training)
-
-
-def _model_record(
-    model: Any, name: str, method: str, trained_length: int | None, target_length: int | None, weights: str | None
-) -> ModelRecord:
-    sets = [dict(parameters) for parameters in rope_parameters(model)]
-    window = int(model.config.get_text_config().max_position_embeddings)
-    declared = next(
-        (p["original_max_position_embeddings"] for p in sets if "original_max_position_embeddings" in p), window
-    )
-    return ModelRecord(
-        name=name,
-        method=method,
-        trained_length=trained_length or declared,
-        target_length=target_length or window,
-        rope=sets[0] if len(sets) == 1 else {str(i): parameters for i, parameters in enumerate(sets)},
-        weights=weights,
-    )

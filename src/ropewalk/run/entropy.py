@@ -9,10 +9,9 @@ from ropewalk.data.corpus import standard_library
 from ropewalk.data.documents import read_texts
 from ropewalk.evals import tasks
 from ropewalk.evals.entropy_curve import EntropyPlan, entropy_curves
-from ropewalk.evals.static_rope import rope_parameters
+from ropewalk.evals.model_record import model_record
 from ropewalk.evals.store import RESULT, refuse_earlier, write_record
 from ropewalk.report.entropy import write_entropy_figure
-from ropewalk.result import ModelRecord
 from ropewalk.run.checkpoint import load_checkpoint, target_length_of
 
 if TYPE_CHECKING:
@@ -50,12 +49,12 @@ def measure_entropy(
     texts = (read_texts(data) if data else standard_library(held_out=True)).documents
     checkpoint = load_checkpoint(model, name=name)
     streams = tasks.text_data(texts, tasks.encoder(checkpoint.tokenizer), longest=plan.longest)
-    record = ModelRecord(
+    record = model_record(
+        checkpoint.model,
         name=checkpoint.name,
         method=checkpoint.method,
         trained_length=checkpoint.trained_length,
         target_length=checkpoint.target_length,
-        rope=dict(next(iter(rope_parameters(checkpoint.model)))),
         weights=checkpoint.weights,
     )
     return entropy_curves(checkpoint.model, streams, plan, record, progress=progress)

@@ -20,10 +20,10 @@ from ropewalk.evals.environment import environment
 from ropewalk.evals.estimates import status_of
 from ropewalk.evals.harness import library
 from ropewalk.evals.harness.evaluation import HarnessRun, run_harness
-from ropewalk.evals.static_rope import rope_parameters
+from ropewalk.evals.model_record import model_record
 from ropewalk.evals.store import RESULT, write_evaluation
 from ropewalk.evals.summarization import SummaryPlan, rouge, summarize
-from ropewalk.result import EvaluationResult, ModelRecord
+from ropewalk.result import EvaluationResult
 from ropewalk.run.evaluation import PARTIAL, Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
@@ -194,15 +194,14 @@ def _result(
     samples: Sequence[SampleResult],
     started: float,
 ) -> EvaluationResult:
-    parameters = [dict(found) for found in rope_parameters(checkpoint.model)]
     return EvaluationResult(
         status=status_of(samples),
-        model=ModelRecord(
+        model=model_record(
+            checkpoint.model,
             name=checkpoint.name,
             method=checkpoint.method,
             trained_length=checkpoint.trained_length,
             target_length=checkpoint.target_length,
-            rope=parameters[0] if len(parameters) == 1 else {str(i): p for i, p in enumerate(parameters)},
             weights=checkpoint.weights,
         ),
         data=data,

@@ -1,0 +1,43 @@
+"""Typed records of what was measured. Every number carries its unit, interval, n and protocol.
+
+Two levels: `SampleResult` (one line each in `samples.jsonl`) and `Estimate`s gathered in an `EvaluationResult`
+(`result.json`). A sample that failed has no value: it is counted as failed, never as zero.
+"""
+
+from ropewalk.result.certificate import Certificate, CertificateCell, CertificateReference, NllCheck
+from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
+from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
+from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
+from ropewalk.result.records import (
+    FORMAT_VERSION,
+    Environment,
+    Estimate,
+    ModelRecord,
+    Record,
+    SampleResult,
+    find_estimate,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Certificate",
+    "CertificateCell",
+    "CertificateReference",
+    "Comparison",
+    "ControlRecord",
+    "DemoResult",
+    "EntropyComparison",
+    "EntropyResult",
+    "Environment",
+    "Estimate",
+    "EvaluationResult",
+    "ExtensionResult",
+    "GateCheck",
+    "GateResult",
+    "LayerEntropy",
+    "ModelRecord",
+    "NllCheck",
+    "Record",
+    "SampleResult",
+    "find_estimate",
+]
