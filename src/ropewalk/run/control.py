@@ -16,8 +16,9 @@ from ropewalk import adapters, positions
 from ropewalk.result import ControlRecord
 from ropewalk.run.device import default_device
 from ropewalk.run.plan import build_method
+from ropewalk.run.precision import precision_of
 from ropewalk.run.runfile import Choice
-from ropewalk.run.training import PRECISIONS, training_corpus, training_windows
+from ropewalk.run.training import training_corpus, training_windows
 from ropewalk.train import trainer
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def train_control(plan: Plan, folder: Path, tell: Reporter) -> ControlRecord:
         "nothing extended"
     )
     record = trainer.train(model, windows, settings, folder, report=tell.step)
-    adapters.save_model(model.to(PRECISIONS[settings.precision]), None, folder / MODEL)
+    adapters.save_model(model.to(precision_of(plan)), None, folder / MODEL)
     return ControlRecord(
         steps=record.steps, batch=settings.batch, window=control.window, tokens=record.tokens, losses=record.losses
     )

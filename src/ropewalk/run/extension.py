@@ -17,7 +17,8 @@ from ropewalk.run.device import default_device
 from ropewalk.run.gate import prepare_gate
 from ropewalk.run.output import RECORDS, OutputFolder
 from ropewalk.run.plan import resolve
-from ropewalk.run.training import CHECKPOINTS, PRECISIONS, restoration_of, training_corpus, training_windows
+from ropewalk.run.precision import precision_of
+from ropewalk.run.training import CHECKPOINTS, restoration_of, training_corpus, training_windows
 from ropewalk.train import trainer
 
 if TYPE_CHECKING:
@@ -164,5 +165,5 @@ def _trained(plan: Plan, partial: Path, tell: Reporter) -> Work:
     record = trainer.train(
         model, windows, settings, partial / CHECKPOINTS, restoration=restoration_of(plan), report=tell.step
     )
-    adapters.save_model(model.to(PRECISIONS[settings.precision]), tokenizer, partial)
+    adapters.save_model(model.to(precision_of(plan)), tokenizer, partial)
     return report, record, corpus.fingerprint

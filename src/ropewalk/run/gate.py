@@ -26,7 +26,8 @@ from ropewalk.run.device import default_device
 from ropewalk.run.gate_tasks import GateTasks
 from ropewalk.run.gate_text import NO_TOKENIZER, choose_text
 from ropewalk.run.plan import has_tokenizer
-from ropewalk.run.training import CHECKPOINTS, PRECISIONS
+from ropewalk.run.precision import precision_of
+from ropewalk.run.training import CHECKPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +160,7 @@ class _Measurement:
 
     def _text(self, text: GateText, reference: Path, name: Literal["original", "control"]) -> GateCheck:
         """Loads both models for this one check, so that no more than two are in memory at a time."""
-        dtype, device = PRECISIONS[self.plan.run.train.precision], default_device()
+        dtype, device = precision_of(self.plan), default_device()
         first, second = (adapters.load_model(path, dtype=dtype, device=device) for path in (reference, self.checkpoint))
         return check_text(first, second, text, self.gate.settings.sizes, name=name, progress=self.tell.advance)
 

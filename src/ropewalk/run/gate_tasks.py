@@ -18,7 +18,7 @@ from ropewalk.evals.gate import LABEL
 from ropewalk.evals.harness import library
 from ropewalk.evals.harness.short_suite import SHORT_SUITE, run_short_suite
 from ropewalk.run.device import default_device
-from ropewalk.run.training import PRECISIONS
+from ropewalk.run.precision import precision_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ class GateTasks:
             OutOfMemoryError: The device does not hold the model.
         """
         tell.stage(f"{LABEL}: asking the {name} model {len(self.suite)} tasks")
-        dtype, device = PRECISIONS[plan.run.train.precision], default_device()
+        dtype, device = precision_of(plan), default_device()
         model, tokenizer = adapters.load_model(folder, dtype=dtype, device=device), adapters.load_tokenizer(plan.source)
         try:
             return run_short_suite(

@@ -61,8 +61,15 @@ def resolve(run: RunFile) -> Plan:
             "Choose a smaller [data] window."
         )
     files = resolve_data(run, source) if run.train.steps else run.data.files
+    settings = run.train
+    if settings.precision == "auto":
+        from ropewalk.run.device import default_device
+        from ropewalk.run.precision import fastest_precision
+
+        settings = settings.model_copy(update={"precision": fastest_precision(default_device())})
     resolved = run.model_copy(
         update={
+            "train": settings,
             "method": Choice(name=method.name, **method.options),
             "positions": Choice(name=sampler.name, **sampler.options),
             "data": run.data.model_copy(update={"files": files, "window": window}),

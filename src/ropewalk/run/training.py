@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ropewalk import adapters
 from ropewalk.data.corpus import Corpus, standard_library
@@ -13,6 +12,7 @@ from ropewalk.data.documents import encode, read_texts, tokenize
 from ropewalk.data.recall_windows import RecallWindows
 from ropewalk.data.windows import TextStretches, TrainingWindows
 from ropewalk.run.device import default_device
+from ropewalk.run.precision import precision_of
 from ropewalk.run.runfile import BUILT_IN
 from ropewalk.train.restoration import Restoration
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 REPEATS = 0.4  # of the recall windows; the others hold pass keys, key-value records and streams
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def training_corpus(files: tuple[str, ...]) -> Corpus:
@@ -63,5 +62,5 @@ def restoration_of(plan: Plan) -> Restoration | None:
     settings = plan.run.train
     if not settings.restoration:
         return None
-    teacher = adapters.load_model(plan.source, dtype=PRECISIONS[settings.precision], device=default_device())
+    teacher = adapters.load_model(plan.source, dtype=precision_of(plan), device=default_device())
     return Restoration(teacher.eval().requires_grad_(False), plan.config.rope.trained_length, settings.restoration)

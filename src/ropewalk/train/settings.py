@@ -21,7 +21,8 @@ class TrainSettings(BaseModel):
         beta1, beta2: AdamW's.
         gradient_clip: Largest gradient norm; 0 does not clip.
         precision: Of matrix products and attention, and of the weights that are saved; while they are trained, weights
-            and their updates are float32, because bfloat16 loses most small updates.
+            and their updates are float32, because bfloat16 loses most small updates. `auto` becomes bfloat16 where
+            this machine multiplies it several times as fast, else float32; the resolved run says which.
         restoration: Weight of KL(original || trained) inside the trained window, added to the next-token loss; the
             original model is then held in memory as well.
         activation_checkpointing: Computes activations again in the backward pass instead of keeping them.
@@ -40,7 +41,7 @@ class TrainSettings(BaseModel):
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     restoration: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     activation_checkpointing: bool = False
     seed: int = Field(default=0, ge=0)
