@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ropewalk.cli.progress import LiveReporter
 from ropewalk.evals.compare import compare
-from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.evals.store import read_evaluation
+from ropewalk.run.demo import PLAN
 from ropewalk.run.evaluation import measure
 from ropewalk.run.extension import run_extension
 from ropewalk.run.runfile import parse_run, read_run
@@ -32,7 +33,7 @@ def main() -> None:
     run = parse_run(read_run("control"), where="recipe 'control'")
     with LiveReporter() as reporter, tempfile.TemporaryDirectory() as work:
         training = run_extension(run, Path(work) / "control", reporter=reporter)
-        plan = EvaluationPlan(tasks=("paired",), seed=untouched[0].seed)
+        plan = replace(PLAN, tasks=("paired",), seed=untouched[0].seed)
         control = measure(Path(work) / "control", plan, name="builtin, control", progress=reporter.advance)
     records = {
         "training": training,

@@ -88,6 +88,21 @@ def test_perplexity_and_gain_are_those_of_plain_losses(evaluate, tokenizer):
     assert (gain.samples, gain.clusters, gain.interval) == (6, 3, "bootstrap over 3 documents")
 
 
+def test_a_plan_may_read_some_of_the_documents_which_its_seed_chooses(evaluate):
+    documents = {f"document {i}": prose(i, 200) for i in range(6)}
+    plan = dataclasses.replace(PLAN, tasks=("paired",))
+    whole, everything = evaluate(plan, documents)
+    part, samples = evaluate(dataclasses.replace(plan, documents=2), documents)
+    again, same = evaluate(dataclasses.replace(plan, documents=2), documents)
+    assert len({s.cluster for s in samples}) == 2
+    assert {s.sample for s in samples} < {s.sample for s in everything}
+    assert [s.sample for s in samples] == [s.sample for s in same]
+    assert part.data == again.data != whole.data, "other documents are other data"
+    other = {evaluate(dataclasses.replace(plan, documents=2, seed=seed), documents)[0].data for seed in range(3)}
+    assert len(other) == 3
+    assert evaluate(dataclasses.replace(plan, documents=9), documents)[0].data == whole.data
+
+
 def test_an_evaluation_repeats_and_does_not_depend_on_batches(evaluate):
     first, samples = evaluate()
     second, again = evaluate(dataclasses.replace(PLAN, batch_tokens=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +23,11 @@ def demo(
     """
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.progress import LiveReporter
-    from ropewalk.evals.plan import EvaluationPlan
     from ropewalk.report.tables import demo_tables
-    from ropewalk.run.demo import demo_run, run_demo
+    from ropewalk.run.demo import PLAN, demo_run, run_demo
 
     with LiveReporter() as reporter:
-        result = run_demo(output, reporter, run=demo_run(seed), plan=EvaluationPlan(seed=seed))
+        result = run_demo(output, reporter, run=demo_run(seed), plan=replace(PLAN, seed=seed))
     if as_json:
         show_json(result.model_dump(mode="json"))
         return

@@ -79,9 +79,8 @@ def chosen_windows(data: TextData, plan: EntropyPlan) -> dict[str, Tokens]:
             f"attention entropy is a mean over at least 2 documents of {plan.longest:,} tokens; {len(names)} of "
             f"{len(names) + len(data.too_short)} texts is that long. Give longer texts or a shorter length."
         )
-    rng = np.random.default_rng([plan.seed, len(names)])
-    picked = sorted(rng.choice(len(names), size=min(plan.documents, len(names)), replace=False).tolist())
-    return {names[index]: data.streams[names[index]][: plan.longest] for index in picked}
+    chosen = data.chosen(plan.documents, plan.seed).streams
+    return {name: chosen[name][: plan.longest] for name in sorted(chosen)}
 
 
 def entropy_curves(

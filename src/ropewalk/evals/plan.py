@@ -29,6 +29,7 @@ class EvaluationPlan:
     Attributes:
         lengths: Context lengths in tokens, increasing.
         scored: Target tokens at the end of each text window.
+        documents: Texts that are read, chosen at random by the seed among those that are long enough; None reads all.
         windows_per_document: Text windows of each document, with disjoint targets.
         repeats_per_document: Windows of each document whose target repeats a chunk from far back.
         streams: Key-value streams whose last records repeat keys from far back.
@@ -53,6 +54,7 @@ class EvaluationPlan:
 
     lengths: tuple[int, ...] = (256, 512, 1024, 2048)
     scored: int = 128
+    documents: int | None = None
     windows_per_document: int = 8
     repeats_per_document: int = 2
     streams: int = 16
@@ -67,7 +69,7 @@ class EvaluationPlan:
     new_tokens: int = 10
     tasks: tuple[str, ...] = TASKS
     seed: int = 0
-    batch_tokens: int = 8192
+    batch_tokens: int = 4096
 
     def __post_init__(self) -> None:
         known = known_tasks()
@@ -79,7 +81,7 @@ class EvaluationPlan:
             if not 0 <= depth <= 1:
                 raise OptionError(f"a depth lies between 0 (start of the context) and 1 (end); got {depth}.")
         sizes = ("windows_per_document", "repeats_per_document", "streams", "trials", "contexts", "keys")
-        for name in (*sizes, "battery_contexts", "stride", "document_windows"):
+        for name in (*sizes, "documents", "battery_contexts", "stride", "document_windows"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise OptionError(
                     f"{name} must be at least 1, because nothing is measured otherwise; got {getattr(self, name)}. "

@@ -147,7 +147,7 @@ def _summary(samples: Sequence[SampleResult], plan: EvaluationPlan, data: TextDa
 def _text(documents: Mapping[str, str], encode: Any, plan: EvaluationPlan) -> TextData | None:
     if not any(task in TEXT_TASKS for task in plan.tasks):
         return None
-    return tasks.text_data(documents, encode, longest=plan.longest)
+    return tasks.text_data(documents, encode, longest=plan.longest).chosen(plan.documents, plan.seed)
 
 
 @contextmanager

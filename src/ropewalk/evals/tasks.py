@@ -80,6 +80,16 @@ class TextData:
     too_short: tuple[str, ...]
     fingerprint: str
 
+    def chosen(self, documents: int | None, seed: int) -> TextData:
+        """At most so many of the documents, chosen at random by the seed; all where the number is None."""
+        names = sorted(self.streams)
+        if documents is None or documents >= len(names):
+            return self
+        rng = np.random.default_rng([seed, len(names)])
+        picked = sorted(rng.choice(len(names), size=documents, replace=False).tolist())
+        streams = {names[index]: self.streams[names[index]] for index in picked}
+        return TextData(streams, self.too_short, f"{self.fingerprint}-{documents}of{len(names)}-{seed}")
+
 
 def encoder(tokenizer: Any) -> Encode:
     """Text to token ids without special tokens, remembering short pieces for the life of the encoder."""
