@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from ropewalk.errors import RopewalkError
 
+# A pipe or a file has no width of its own; narrower, the widest tables lose digits.
+PIPE_WIDTH = 100
 # A list without lists, objects or strings inside; a JSON string holds no line break, so no match begins in one.
 _INNERMOST_NUMBERS = re.compile(r"\[\n([^\[\]{}\"]*)\]")
 
@@ -26,7 +29,10 @@ def console(*, error: bool = False) -> Console:
     """
     from rich.console import Console
 
-    return Console(stderr=error, highlight=False, emoji=False, markup=False)
+    made = Console(stderr=error, highlight=False, emoji=False, markup=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = PIPE_WIDTH
+    return made
 
 
 def show(*parts: RenderableType) -> None:
