@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ropewalk.data.documents import read_texts
+from ropewalk import adapters
+from ropewalk.data.corpus import Corpus
+from ropewalk.data.documents import TOGETHER, encode, read_texts, tokenize
 from ropewalk.errors import DataError
 
 
@@ -34,3 +36,13 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_place_of_the_byte(tmp_path)
 def test_a_folder_without_files_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds none"):
         read_texts([tmp_path])
+
+
+def test_documents_tokenized_together_are_those_tokenized_alone():
+    tokenizer = adapters.load_tokenizer(adapters.resolve_source("builtin"))
+    documents = {f"document {i}": "def f(x):\n    return x + 1\n" * (i + 1) for i in range(2 * TOGETHER + 3)}
+    tokens = tokenize(Corpus(documents), tokenizer)
+    assert list(tokens) == list(documents)
+    for name, text in documents.items():
+        assert tokens[name].dtype == "int64"
+        assert tokens[name].tolist() == encode(tokenizer, text).tolist()
