@@ -15,7 +15,7 @@ LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
 
 def shown(certificate: Certificate) -> str:
     """As a terminal of 100 columns shows it."""
-    console = Console(width=100, file=io.StringIO(), no_color=True)
+    console = Console(width=100, markup=False, file=io.StringIO(), no_color=True)
     for table in certificate_tables(certificate):
         console.print(table)
     return console.file.getvalue()

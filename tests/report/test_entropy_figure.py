@@ -77,7 +77,7 @@ def result(method: str = "untouched", layers: int | tuple = 4, **changes) -> Ent
 
 
 def printed(table) -> str:
-    console = Console(width=100, record=True, file=io.StringIO(), color_system=None)
+    console = Console(width=100, markup=False, record=True, file=io.StringIO(), color_system=None)
     console.print(table)
     return console.export_text()
 

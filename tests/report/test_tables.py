@@ -16,7 +16,7 @@ LONG = "entropy-abf, new base 25,000, exempt layers 2, 80 steps at 2,048 tokens"
 
 def shown(table) -> str:
     """As a terminal of 100 columns shows it."""
-    console = Console(width=tables.COLUMNS, file=io.StringIO(), no_color=True)
+    console = Console(width=tables.COLUMNS, markup=False, file=io.StringIO(), no_color=True)
     console.print(table)
     return console.file.getvalue()
 

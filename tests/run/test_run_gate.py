@@ -120,7 +120,7 @@ def test_the_control_is_the_same_training_at_the_old_window_and_leaves_only_its_
 
 
 def printed(gate) -> list[str]:
-    console = Console(width=100, file=io.StringIO())
+    console = Console(width=100, markup=False, file=io.StringIO())
     console.print(gate_table(gate))
     return console.file.getvalue().splitlines()
 

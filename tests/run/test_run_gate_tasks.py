@@ -79,7 +79,7 @@ class Heard(Silent):
 
 
 def printed(gate) -> str:
-    console = Console(width=100, file=io.StringIO())
+    console = Console(width=100, markup=False, file=io.StringIO())
     console.print(gate_table(gate))
     return console.file.getvalue()
 

@@ -32,9 +32,7 @@ def certified_lengths_table(certificate: Certificate) -> Table:
     table.add_column("", overflow="fold")
     table.add_column("tokens", justify="right")
     table.add_column("rule", overflow="fold")
-    table.add_row(
-        "[bold]certified[/bold]", f"[bold]{_length(certificate.length)}[/bold]", "the smaller of the two below"
-    )
+    table.add_row("certified", _length(certificate.length), "the smaller of the two below", style="bold")
     table.add_row("retrieval", _length(certificate.retrieval_length), "every task and depth at every length up to it")
     rule = "the same tokens not worse than from the trained window by more than the margin"
     table.add_row("NLL", _length(certificate.nll_length), rule, end_section=True)
