@@ -1,4 +1,4 @@
-"""What docs/certificate.md claims, read off the committed simulation."""
+"""What the documents claim of certificates, read off the committed simulation and the demo's certificate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.result import DemoResult, EvaluationResult
 from ropewalk.sequential import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,3 +43,15 @@ def test_a_cell_at_the_threshold_passed_in_at_most_five_percent(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_true_share_of_97_percent_was_certified_to_the_full_length(name):
     assert ROWS[name, 0.97]["full_length_certified"] >= 0.8
+
+
+def test_the_demos_certificate_is_what_the_documents_say_of_it():
+    measured = EvaluationResult.model_validate_json((ROOT / "results" / "certificate" / "demo.json").read_text("utf-8"))
+    demo = DemoResult.model_validate_json((ROOT / "results" / "demo" / "result.json").read_text("utf-8"))
+    proof = measured.certificate
+    assert measured.suite == "standard"
+    assert measured.model.weights == demo.after.model.weights
+    assert (proof.length, proof.retrieval_length, proof.nll_length) == (1024, 1024, 2048)
+    failed = [cell for cell in proof.cells if cell.verdict == "below"]
+    assert [(cell.task, cell.length, cell.tenth, cell.score) for cell in failed] == [("key-value", 2048, 0, 0.6)]
+    assert measured.wall_seconds < 600, "the suite is documented to take minutes"
