@@ -10,7 +10,7 @@ import pytest
 import torch
 from evals_models import character_tokenizer, prose, tiny_llama
 
-from ropewalk.errors import OutputError
+from ropewalk.errors import DataError, OutputError
 from ropewalk.evals.journal import FILE, Journal
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.evals.suite import evaluate_model
@@ -131,6 +131,17 @@ def test_a_finished_evaluation_leaves_no_journal(tmp_path):
         journal.add("first", SAMPLES)
         journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_before_anything_is_measured_leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "new.partial"
+    with pytest.raises(DataError, match="too short"), Journal(folder, CONDITIONS):
+        raise DataError("a text that is too short")
+    assert not folder.exists()
+    with pytest.raises(DataError, match="later"), Journal(folder, CONDITIONS) as journal:  # noqa: PT012
+        journal.add("a batch", SAMPLES)
+        raise DataError("later")
+    assert (folder / FILE).is_file()
 
 
 def test_without_a_folder_nothing_is_kept():

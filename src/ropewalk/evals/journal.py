@@ -70,6 +70,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and not self._known:  # nothing was measured, so nothing is lost and nothing need stay
+            self.remove()
         if self._file is not None:
             self._file.close()
 
