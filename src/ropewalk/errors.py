@@ -12,6 +12,8 @@
     |-- RunFileError               a run file that does not parse or validate
     |-- OutputError                the output folder exists, or cannot be written
     |-- MeasurementError           a measurement that would not be exact, or has too few samples
+    |-- DivergenceError            a loss or gradient of a training step is no finite number
+    |-- MemoryShortageError        a training step that does not fit the memory of its device
     `-- InterruptedRunError        training was stopped; the message says how to go on
 
 Wording: what must hold, because; what arrived; what to do next.
@@ -72,6 +74,14 @@ class OutputError(RopewalkError):
 
 class MeasurementError(RopewalkError):
     """A measurement that cannot be made exactly."""
+
+
+class DivergenceError(RopewalkError):
+    """A training step whose loss or gradient is no finite number; the step was not made."""
+
+
+class MemoryShortageError(RopewalkError):
+    """A training step that does not fit; the message says what takes how much, and what would free how much."""
 
 
 class InterruptedRunError(RopewalkError):

@@ -5,6 +5,7 @@ Two levels: `SampleResult` (one line each in `samples.jsonl`) and `Estimate`s ga
 """
 
 from ropewalk.result.certificate import Certificate, CertificateCell, CertificateReference, NllCheck
+from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
@@ -17,6 +18,7 @@ from ropewalk.result.records import (
     SampleResult,
     find_estimate,
 )
+from ropewalk.result.watching import Measurement, WatchResult
 
 __all__ = [
     "FORMAT_VERSION",
@@ -25,6 +27,7 @@ __all__ = [
     "CertificateReference",
     "Comparison",
     "ControlRecord",
+    "DataReport",
     "DemoResult",
     "EntropyComparison",
     "EntropyResult",
@@ -35,9 +38,14 @@ __all__ = [
     "GateCheck",
     "GateResult",
     "LayerEntropy",
+    "Measurement",
     "ModelRecord",
     "NllCheck",
+    "Reason",
     "Record",
     "SampleResult",
+    "SourceReport",
+    "SourceWindows",
+    "WatchResult",
     "find_estimate",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ropewalk.result.data import DataReport
 from ropewalk.result.records import FORMAT_VERSION, Environment, Estimate, ModelRecord, Record
+from ropewalk.result.watching import WatchResult
 
 
 class GateCheck(Record):
@@ -81,11 +83,13 @@ class ExtensionResult(Record):
         notes: What people should know: layers left alone, what other readers will see.
         self_test: What was checked after the extension.
         data: Fingerprint of the training texts, or None without training.
+        data_report: What of them was used, dropped and changed, and how it became windows.
         steps: Optimizer steps.
         tokens: Tokens read in training, supervised or not.
         losses: Loss of each step, nats per supervised token.
         wall_seconds: Time of the process that finished the run.
         gate: What the short-context gate found, or None if it was left out.
+        watch: What was measured on the way, or None if nothing was.
     """
 
     format_version: int = FORMAT_VERSION
@@ -95,9 +99,11 @@ class ExtensionResult(Record):
     notes: tuple[str, ...]
     self_test: tuple[str, ...]
     data: str | None
+    data_report: DataReport | None = None
     steps: int
     tokens: int
     losses: tuple[float, ...]
     wall_seconds: float
     environment: Environment
     gate: GateResult | None = None
+    watch: WatchResult | None = None

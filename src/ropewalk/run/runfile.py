@@ -25,18 +25,19 @@ import difflib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ropewalk.errors import RunFileError, unknown_name
-from ropewalk.train.settings import TrainSettings
+from ropewalk.train.settings import LoraSettings, TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BUILT_IN = "builtin"
+Packing = Literal["fill", "best-fit", "none"]
 
 
 class Choice(BaseModel):
@@ -52,11 +53,37 @@ class Choice(BaseModel):
         return dict(self.model_extra or {})
 
 
+class SourceSettings(BaseModel):
+    """One source of a mix: a `[[data.sources]]` section.
+
+    Attributes:
+        path: A file, a folder, `hub:NAME` for a data set of the Hugging Face hub, or `builtin`.
+        weight: Share of the windows against the other sources' weights.
+        packing: As in `[data]`, for this source alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    packing: Packing | None = None
+
+
 class DataSettings(BaseModel):
     """What a model is trained on: the `[data]` section.
 
     Attributes:
-        files: Text files and folders; `builtin` stands for the built-in corpus.
+        files: Files and folders of text or of examples, `hub:NAME`, and `builtin` for the built-in corpus: read as one
+            source.
+        sources: Several sources mixed by weight, instead of `files`.
+        column: Key that holds the text of an example or its conversation; found by itself for the usual names.
+        examples: At most this many examples of each source, drawn by the seed; all by default. A conversation that was
+            split counts once for each piece.
+        min_tokens: Examples with fewer tokens are left out.
+        packing: `fill` joins short texts and cuts them at the window's border, `best-fit` joins them uncut, `none`
+            gives each a window of its own. Texts are filled and conversations fitted by default.
+        drop_last: Each sweep over a source ends with its last whole batch, and what is left over waits for the next; a
+            source of less than a batch is read to its end.
         recall_share: Share of windows that hold synthetic recall tasks, 0 to 1.
         window: Tokens in a training window; by default the target length for samplers that train at it, else the
             trained length.
@@ -65,6 +92,12 @@ class DataSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     files: tuple[str, ...] = ()
+    sources: tuple[SourceSettings, ...] = ()
+    column: str | None = None
+    examples: int | None = Field(default=None, ge=1)
+    min_tokens: int = Field(default=0, ge=0)
+    packing: Packing | None = None
+    drop_last: bool = False
     recall_share: float = Field(default=0.0, ge=0, le=1)
     window: int | None = Field(default=None, ge=2)
 
@@ -75,6 +108,7 @@ class RunFile(BaseModel):
     Attributes:
         model: A checkpoint folder, a hub id, or `builtin`.
         target_length: Tokens of the new window.
+        factor: The new window as a multiple of the trained one, in place of `target_length`; a resolved run has none.
         method: The extension method and its options.
         positions: The training-position sampler and its options; the method's own by default.
         train: Steps, batch, learning rate, ...
@@ -84,7 +118,8 @@ class RunFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    target_length: int = Field(ge=2)
+    target_length: int | None = Field(default=None, ge=2)
+    factor: float | None = Field(default=None, ge=1, allow_inf_nan=False)
     method: Choice = Choice(name="yarn")
     positions: Choice | None = None
     train: TrainSettings = TrainSettings()
@@ -150,7 +185,8 @@ def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     merged = dict(values)
     for key, value in flags.items():
         if isinstance(value, dict):
-            merged[key] = override(merged.get(key, {}), value)
+            below = merged.get(key)
+            merged[key] = override(below if isinstance(below, dict) else {}, value)
             if not merged[key]:
                 del merged[key]
         elif value is not None:
@@ -164,8 +200,14 @@ def _explain(error: ValidationError) -> str:
     *sections, key = [str(part) for part in problem["loc"]]
     section = f", [{'.'.join(sections)}]" if sections else ""
     if problem["type"] == "extra_forbidden":
-        models: dict[str, type[BaseModel]] = {"train": TrainSettings, "data": DataSettings}
-        known = sorted(models.get(sections[0] if sections else "", RunFile).model_fields)
+        models: dict[str, type[BaseModel]] = {
+            "train": TrainSettings,
+            "train.lora": LoraSettings,
+            "data": DataSettings,
+            "data.sources": SourceSettings,
+        }
+        place = ".".join(part for part in sections if not part.isdigit())
+        known = sorted(models.get(place, RunFile).model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         hint = f" did you mean '{near[0]}'?" if near else ""
         return f"{section}: unknown key '{key}';{hint} this section knows {', '.join(known)}."
