@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ropewalk import adapters
-from ropewalk.data.corpus import Corpus
-from ropewalk.data.documents import TOGETHER, encode, read_texts, tokenize
+from ropewalk.data.documents import encode, encode_all, read_texts
 from ropewalk.errors import DataError
 
 
@@ -38,11 +37,21 @@ def test_a_folder_without_files_is_refused(tmp_path):
         read_texts([tmp_path])
 
 
-def test_documents_tokenized_together_are_those_tokenized_alone():
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_texts_tokenized_together_are_those_tokenized_alone(is_fast):
     tokenizer = adapters.load_tokenizer(adapters.resolve_source("builtin"))
-    documents = {f"document {i}": "def f(x):\n    return x + 1\n" * (i + 1) for i in range(2 * TOGETHER + 3)}
-    tokens = tokenize(Corpus(documents), tokenizer)
-    assert list(tokens) == list(documents)
-    for name, text in documents.items():
-        assert tokens[name].dtype == "int64"
-        assert tokens[name].tolist() == encode(tokenizer, text).tolist()
+    texts = ["def f(x):\n    return x + 1\n" * (i + 1) + "<|endoftext|> ç" for i in range(67)]
+    expected = [encode(tokenizer, text).tolist() for text in texts]
+    given = tokenizer if is_fast else Slow(tokenizer)
+    tokens = encode_all(given, texts)
+    assert [row.tolist() for row in tokens] == expected
+    assert tokens[0].dtype == "int64"
+
+
+class Slow:
+    """A tokenizer without a backend."""
+
+    is_fast = False
+
+    def __init__(self, tokenizer) -> None:
+        self.encode = tokenizer.encode

@@ -15,18 +15,29 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+IGNORED = -100
+PADDING = -1  # segment of the places that no token of a document fills
+
 
 def collate(windows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Stacks windows of one length.
+    """Stacks windows of one length; places at the end that are padding in all of them are cut off.
 
     Returns:
-        `input_ids`, `labels`, `position_ids`, int64 `[batch, window]`, and `attention_mask`: int64 ones
-        `[batch, window]` where each window is one document, else additive float32 `[batch, 1, window, window]`.
+        `input_ids`, `labels`, `position_ids`, int64 `[batch, window]`; `shift_labels`, the label of each *next* token,
+        so that a device which holds a part of a window knows the target of its last token; `attention_mask`: int64
+        ones `[batch, window]` where each window is one document, else additive float32 `[batch, 1, window, window]`;
+        and, where there is any, `padding`, bool `[batch, window]`. Padding stands behind all else, where a causal model
+        sees none of it: a mask without zeros then keeps attention on its fast path.
     """
     batch = {name: torch.stack([window[name] for window in windows]) for name in windows[0]}
+    used = int((batch["segment_ids"] != PADDING).any(0).nonzero().max()) + 1
+    batch = {name: rows[:, :used].contiguous() for name, rows in batch.items()}
     segments = batch.pop("segment_ids")
-    single = bool((segments == segments[:, :1]).all())
+    single = bool(((segments == segments[:, :1]) | (segments == PADDING)).all())
     batch["attention_mask"] = torch.ones_like(segments) if single else block_mask(segments)
+    if bool((segments == PADDING).any()):
+        batch["padding"] = segments == PADDING
+    batch["shift_labels"] = torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
     return batch
 
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from ropewalk.rope import Integers
 
-# In one call a fast tokenizer uses all threads; it is a few documents, because the call keeps more than their tokens.
-TOGETHER = 32
-
 
 def read_texts(paths: Iterable[str | Path]) -> Corpus:
     """Reads text files; a folder stands for the files below it. One file is one document.
@@ -47,10 +44,7 @@ def read_text(path: Path) -> str:
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"text must be UTF-8; '{path}' has the byte 0x{error.object[error.start]:02x} at offset {error.start}. "
-            f"Convert it, for instance with: iconv -f latin1 -t utf-8 '{path}'"
-        ) from error
+        raise not_utf8(path, error.object[error.start], error.start) from error
     except OSError as error:
         raise DataError(f"the text file '{path}' cannot be read: {error.strerror}.") from error
     if not text.strip():
@@ -58,15 +52,25 @@ def read_text(path: Path) -> str:
     return text
 
 
-def tokenize(corpus: Corpus, tokenizer: Any) -> dict[str, Integers]:
-    """Every document's tokens without special tokens, by name."""
-    names, texts = list(corpus.documents), list(corpus.documents.values())
-    tokens: dict[str, Integers] = {}
-    for start in range(0, len(names), TOGETHER):
-        part = slice(start, start + TOGETHER)
-        ids = tokenizer(texts[part], add_special_tokens=False, verbose=False)["input_ids"]
-        tokens |= {name: np.asarray(row, dtype=np.int64) for name, row in zip(names[part], ids, strict=True)}
-    return tokens
+def not_utf8(path: Path, byte: int, offset: int) -> DataError:
+    """The error for a text file with a byte that no UTF-8 text has there."""
+    return DataError(
+        f"text must be UTF-8; '{path}' has the byte 0x{byte:02x} at offset {offset}. "
+        f"Convert it, for instance with: iconv -f latin1 -t utf-8 '{path}'"
+    )
+
+
+def encode_all(tokenizer: Any, texts: list[str]) -> list[Integers]:
+    """Tokens of several texts, each as `encode` gives them. A fast tokenizer uses all threads, for memory of about
+    a hundred bytes a token.
+    """
+    if not tokenizer.is_fast:
+        return [encode(tokenizer, text) for text in texts]
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    # Half the time of a call of `tokenizer`, which makes offsets, masks and lists besides.
+    return [np.array(found.ids, dtype=np.int64) for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def encode(tokenizer: Any, text: str) -> Integers:
