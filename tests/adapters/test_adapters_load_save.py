@@ -182,3 +182,9 @@ def test_a_place_that_is_a_file_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"saving .*file failed"):
         save_model(tiny_model(), None, tmp_path / "file")
     assert (tmp_path / "file").is_file()
+
+
+def test_weights_can_be_read_by_whoever_can_read_the_config(tmp_path):
+    save_model(tiny_model(), None, tmp_path / "saved")
+    modes = {file.stat().st_mode for file in (tmp_path / "saved").iterdir()}
+    assert len(modes) == 1

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ropewalk.adapters.apply import ExtensionReport, extend_checkpoint, extend_model
     from ropewalk.adapters.config import ModelConfig, read_model_config, resolve_source
-    from ropewalk.adapters.load import hide_progress_bars, load_model, load_tokenizer, save_model
+    from ropewalk.adapters.load import load_model, load_tokenizer, save_model
+    from ropewalk.adapters.progress_bars import hide_progress_bars
 else:
     _HOME = {
         "ModelConfig": "config",
@@ -20,7 +21,7 @@ else:
         "ExtensionReport": "apply",
         "extend_checkpoint": "apply",
         "extend_model": "apply",
-        "hide_progress_bars": "load",
+        "hide_progress_bars": "progress_bars",
         "load_model": "load",
         "load_tokenizer": "load",
         "save_model": "load",

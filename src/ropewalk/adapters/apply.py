@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from ropewalk.adapters.spelling import both_spellings, rope_parameters, transfor
 from ropewalk.errors import ModelError, OptionError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from transformers import PreTrainedModel
 
@@ -149,6 +150,7 @@ def extend_checkpoint(
     *,
     link: bool = False,
     overwrite: bool = False,
+    bring: Callable[[Path, Path], object] = shutil.copyfile,
 ) -> ExtensionReport:
     """Extends a checkpoint folder: the config changes, the weight files are copied or linked, never read.
 
@@ -159,6 +161,7 @@ def extend_checkpoint(
         target_length: Tokens of the new window.
         link: Hard links instead of copies: no disk space, but both folders then share the weight files.
         overwrite: Replace an output folder that exists.
+        bring: How a file is copied; see `files.bring_weights`.
 
     Raises:
         OptionError: A target that is below the trained window.
@@ -169,16 +172,21 @@ def extend_checkpoint(
     """
     plan = _plan(read_model_config(source), method, target_length)
     origin, target = resolve_source(source), Path(output)
-    if target.resolve() == origin.resolve() or origin.resolve() in target.resolve().parents:
-        raise OutputError(f"the output must lie outside the source, which stays as it is; got {target}. Name another.")
+    require_outside(origin, target)
     with files.whole_folder(target, overwrite=overwrite) as partial:
-        files.bring_weights(origin, partial, link=link)
+        files.bring_weights(origin, partial, link=link, bring=bring)
         if plan.config.text is not plan.config.raw:
             raise ModelError("a model with a text_config inside cannot be extended yet; extend its language model.")
         files.write_json(partial / "config.json", both_spellings({**plan.config.raw, **_without_old(plan.changes)}))
         files.set_tokenizer_length(partial, target_length)
         checked = selftest.check_folder(partial, plan.method, plan.config, target_length)
     return plan.report(checked)
+
+
+def require_outside(origin: Path, target: Path) -> None:
+    """Raises OutputError for an output inside its source."""
+    if target.resolve() == origin.resolve() or origin.resolve() in target.resolve().parents:
+        raise OutputError(f"the output must lie outside the source, which stays as it is; got {target}. Name another.")
 
 
 def record(method: Method, rope: Rope, target_length: int) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _native(method: Method, rope: Rope, factor: float) -> Iterator[dict[str, Any
         # Pair i of base B turns by B ** (-2 i / d): the slowest pair tells the base.
         base = float(frequencies[-1] ** (-rope.head_dim / (rope.head_dim - 2)))
         yield {"rope_type": "default", "rope_theta": options.get("base", _rounded(base, rope.base))}
-    if stretch[-1] < 1:
+    if stretch.min() < 1 - RELATIVE_TOLERANCE:  # these types speed no pair up
         return
     yield {"rope_type": "linear", "factor": float(stretch[0]), **same_base}
     slowest = float(options.get("factor", stretch[-1]))

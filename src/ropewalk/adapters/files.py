@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ropewalk.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 WEIGHTS = (".safetensors", ".bin")
@@ -38,7 +38,7 @@ def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
-        _put_in_place(partial, target)
+        put_in_place(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(
@@ -50,7 +50,8 @@ def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise
 
 
-def _put_in_place(partial: Path, target: Path) -> None:
+def put_in_place(partial: Path, target: Path) -> None:
+    """Gives a whole folder its final name; one that stood there goes only when the new one is in its place."""
     if not target.exists():
         partial.rename(target)
         return
@@ -65,8 +66,16 @@ def _put_in_place(partial: Path, target: Path) -> None:
     shutil.rmtree(replaced)
 
 
-def bring_weights(origin: Path, target: Path, *, link: bool) -> None:
+def bring_weights(
+    origin: Path, target: Path, *, link: bool, bring: Callable[[Path, Path], object] = shutil.copyfile
+) -> None:
     """Copies or hard links every file of a checkpoint but config.json.
+
+    Args:
+        origin: The checkpoint.
+        target: The folder that gets the files.
+        link: Hard links for the weights.
+        bring: Brings one file under its new name, or leaves it out.
 
     Raises:
         ModelError: The folder holds no weights.
@@ -90,7 +99,7 @@ def bring_weights(origin: Path, target: Path, *, link: bool) -> None:
                     f"{target.parent} failed ({error}). Copy instead (link=False)."
                 ) from error
         else:
-            shutil.copyfile(file, target / file.name)
+            bring(file, target / file.name)
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from ropewalk.adapters import files
 from ropewalk.adapters.apply import recorded_method
 from ropewalk.adapters.attention import attach
 from ropewalk.adapters.config import read_model_config, resolve_source
+from ropewalk.adapters.quantize import four_bits
 from ropewalk.adapters.spelling import both_spellings
 from ropewalk.errors import ModelError, OutputError
 
@@ -29,6 +30,7 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
     attention: str | None = None,
+    quantize: bool = False,
 ) -> PreTrainedModel:
     """Loads a causal language model, ready to evaluate; an attention scale that ropewalk recorded is applied.
 
@@ -37,14 +39,18 @@ def load_model(
         dtype: Number format to compute in. float32 by default: on a CPU bfloat16 is several times slower.
         device: Where to put the model; None leaves it on the CPU.
         attention: `sdpa`, `eager`, `flex_attention`, ...; None for transformers' choice.
+        quantize: Hold the weights of linear layers in 4 bits, to train adapters beside them; needs a GPU.
 
     Raises:
+        OptionError: 4 bits without a GPU or without bitsandbytes.
         ModelError: No such model, or its files do not load.
         NoRopeError: The model's positions are not rotary.
     """
     config = read_model_config(source)
     path = resolve_source(source)
     options: dict[str, Any] = {"attn_implementation": attention} if attention else {}
+    if quantize:
+        options |= four_bits(dtype, device)
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError, StrictDataclassError) as error:
@@ -55,7 +61,7 @@ def load_model(
     if method is not None and config.extension is not None and method.scale_varies:
         attach(model, method, config, int(config.extension["target_length"]))
     model.eval()
-    return model if device is None else model.to(device)
+    return model if device is None or quantize else model.to(device)
 
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
@@ -90,10 +96,12 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
         fresh.mkdir(parents=True)
         model.save_pretrained(fresh)
         if tokenizer is not None:
-            tokenizer.save_pretrained(fresh)
-            files.set_tokenizer_length(fresh, _window(model))
+            save_tokenizer(tokenizer, fresh, _window(model))
         config = json.loads((fresh / "config.json").read_text(encoding="utf-8"))
         files.write_json(fresh / "config.json", both_spellings(config))
+        readable = (fresh / "config.json").stat().st_mode
+        for file in fresh.iterdir():
+            file.chmod(readable)  # the writer of the weights keeps them from everybody else
         written = {file.name for file in fresh.iterdir()}
         for name in sorted(written):
             (fresh / name).replace(target / name)
@@ -111,6 +119,12 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
         raise
 
 
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, window: int) -> None:
+    """Writes a tokenizer, with its chat template, beside a model whose window it is to know."""
+    tokenizer.save_pretrained(folder)
+    files.set_tokenizer_length(folder, window)
+
+
 def _weights(folder: Path) -> set[str]:
     """Names of the weight files: a single file left beside newer shards would be loaded in their place."""
     return {file.name for pattern in ("model*.safetensors*", "pytorch_model*.bin*") for file in folder.glob(pattern)}
@@ -119,10 +133,3 @@ def _weights(folder: Path) -> set[str]:
 def _window(model: PreTrainedModel) -> int:
     recorded = getattr(model.config, "ropewalk", None) or {}
     return int(recorded.get("target_length", model.config.max_position_embeddings))
-
-
-def hide_progress_bars() -> None:
-    """Silences transformers' own bars for loading and saving, where a command draws one of its own."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()

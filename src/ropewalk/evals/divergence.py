@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ropewalk.adapters.head import model_body, own_head
 from ropewalk.errors import MeasurementError
-from ropewalk.evals.nll import model_body, own_head
 from ropewalk.evals.static_rope import depends_on_length, settle
 
 if TYPE_CHECKING:

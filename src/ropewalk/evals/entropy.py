@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from ropewalk.adapters.attention_probe import listening
+from ropewalk.adapters.head import model_body
 from ropewalk.errors import MeasurementError
-from ropewalk.evals.nll import model_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,17 +14,17 @@ Documents longer than a window, and the protocols of the papers, are in `perplex
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ropewalk.adapters.head import model_body, own_head
 from ropewalk.errors import MeasurementError
 from ropewalk.evals.static_rope import depends_on_length, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -154,55 +154,6 @@ def paired_nll(model: Any, windows: ArrayLike, length: int, *, scored: int) -> F
     if rows.shape[1] < length:
         raise MeasurementError(f"a window must hold the context of {length} tokens; got {rows.shape[1]} tokens.")
     return token_nll(model, rows[:, -length:], scored=scored)
-
-
-def model_body(model: Any) -> Any:
-    """The part of the model below its head.
-
-    Raises:
-        MeasurementError: The model has no such part.
-    """
-    body = model.base_model
-    if body is model:
-        raise MeasurementError(
-            f"scoring needs a model with a body below its language-model head; {type(model).__name__} has none. "
-            "Load it as a causal language model."
-        )
-    return body
-
-
-@contextmanager
-def own_head(model: Any, body: Any, output: Any) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
-    """The model's own head as a function of hidden states `[positions, width]`.
-
-    Families do different things after their body (Gemma 2 caps logits, Cohere and Granite scale them). So the
-    model's own `forward` runs, while its body is stood in for by the hidden states that are already computed.
-    """
-    replaced = body.__dict__.get("forward")
-    waiting: list[torch.Tensor] = []
-
-    def known_states(*_: Any, **__: Any) -> Any:
-        return type(output)(**{**output, "last_hidden_state": waiting.pop()})
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        waiting.append(hidden[None])
-        ids = torch.zeros((1, len(hidden)), dtype=torch.int64, device=hidden.device)
-        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-        if waiting:
-            raise MeasurementError(
-                f"scoring must know what {type(model).__name__} does after its body, which it does not call as "
-                f"'{model.base_model_prefix}'. This family cannot be scored."
-            )
-        return logits[0]
-
-    body.forward = known_states
-    try:
-        yield head
-    finally:
-        if replaced is None:
-            del body.forward
-        else:
-            body.forward = replaced
 
 
 def _chunked_losses(
