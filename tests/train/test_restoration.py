@@ -57,7 +57,7 @@ def test_the_divergence_is_that_of_the_two_distributions_and_of_their_direction(
     with torch.no_grad():
         known, learned = (read(model, data, fused=fused) for model in (teacher, student))
         logits = [model(data["input_ids"]).logits[:, :LENGTH] for model in (teacher, student)]
-        got = float(divergence(known, learned, LENGTH))
+        got = float(divergence(known, learned, torch.ones(2, LENGTH, dtype=torch.bool)))
     assert got == pytest.approx(plain_divergence(*logits), rel=1e-5)
     assert got != pytest.approx(plain_divergence(*reversed(logits)), rel=1e-2)
 
@@ -76,6 +76,18 @@ def test_the_loss_is_weighted_per_taught_token_and_its_gradient_is_that_of_the_p
     for ours, expected in zip(torch.autograd.grad(loss, weights, allow_unused=True), wanted, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_padding_teaches_nothing(tiny_llama):
+    teacher, student = models(tiny_llama)
+    data = batch()
+    padding = torch.zeros(2, WINDOW, dtype=torch.bool)
+    padding[0, 4:] = True
+    reading = read(student, data, fused=True)
+    loss = Restoration(teacher, LENGTH, 0.5).loss(reading, data, padding=padding, fused=True)
+    with torch.no_grad():
+        logits = [model(data["input_ids"]).logits[:, :LENGTH][~padding[:, :LENGTH]] for model in (teacher, student)]
+    assert float(loss.detach()) == pytest.approx(0.5 * plain_divergence(*logits) / (4 + LENGTH), rel=1e-5)
 
 
 def test_a_model_that_has_not_changed_has_nothing_to_restore(tiny_llama):

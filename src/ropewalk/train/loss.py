@@ -1,8 +1,9 @@
 """Next-token loss that never holds the logits of a whole window.
 
-Only supervised tokens reach the output head, and torch's `linear_cross_entropy` walks through them in chunks. A model
-whose logits are more than `head(hidden)` (soft-capped, scaled) is found out by comparing both ways once, and keeps
-its own forward.
+Only supervised tokens reach the output head, a chunk of rows at a time: torch's `linear_cross_entropy` walks through
+plain and scaled heads and makes their gradients on the way, and where it does not serve (capped logits, autocast on a
+processor, torch before 2.13) the backward pass computes each chunk's logits again. A model whose head is not known to
+`ropewalk.adapters.head` keeps its own forward.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import torch
 from torch.nn import functional
 from torch.utils import checkpoint
 
+from ropewalk.adapters.head import Head, head_of
+from ropewalk.data.collate import IGNORED
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-IGNORED = -100
-CHUNK = 512
-_FUSED_TOLERANCE = 1e-4
+# Float32 logits of a chunk of rows. On a processor few gain nothing by more; a GPU wants more rows for its speed.
+CHUNK_BYTES, GPU_CHUNK_BYTES = 16 * 2**20, 512 * 2**20
+FEWEST_ROWS, MOST_ROWS = 64, 512
+TARGETS = ("labels", "shift_labels")
 
 
 @dataclass(frozen=True)
@@ -28,24 +33,23 @@ class Reading:
 
     Attributes:
         states: `[batch, window, width]`, or logits `[batch, window, vocabulary]`.
-        head: Weight of the output head, `[vocabulary, width]`, or None.
+        head: The output head, or None.
     """
 
     states: torch.Tensor
-    head: torch.Tensor | None
+    head: Head | None
 
-    def cross_entropy(self, labels: torch.Tensor) -> torch.Tensor:
+    def cross_entropy(self, shift_labels: torch.Tensor) -> torch.Tensor:
         """Sum of the next-token losses, in nats.
 
         Args:
-            labels: `[batch, window]`, `IGNORED` where nothing is learned.
+            shift_labels: What each place predicts, `[batch, window]`, `IGNORED` where nothing is learned.
         """
-        targets = labels[:, 1:]
-        wanted = targets != IGNORED
-        rows = self.states[:, :-1][wanted]
+        wanted = shift_labels != IGNORED
+        rows, targets = self.states[wanted], shift_labels[wanted]
         if self.head is None:
-            return functional.cross_entropy(rows.float(), targets[wanted], reduction="sum")
-        return linear_cross_entropy(rows, self.head, targets[wanted])
+            return functional.cross_entropy(rows.float(), targets, reduction="sum")
+        return head_cross_entropy(rows, self.head, targets)
 
 
 def read(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> Reading:
@@ -53,60 +57,54 @@ def read(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool)
 
     Args:
         model: A causal language model.
-        batch: `input_ids`, `position_ids`, `attention_mask`; `labels` are left out.
-        fused: The logits are exactly `head(hidden)`; see `head_is_linear`.
+        batch: `input_ids`, `position_ids`, `attention_mask`; labels are left out.
+        fused: The head is known; see `ropewalk.adapters.head.head_is_known`.
     """
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    inputs = {name: value for name, value in batch.items() if name not in TARGETS}
     if not fused:
         return Reading(model(**inputs, use_cache=False).logits, None)
-    hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
-    return Reading(hidden, model.get_output_embeddings().weight)
+    return Reading(model.base_model(**inputs, use_cache=False).last_hidden_state, head_of(model))
 
 
 def summed_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> torch.Tensor:
-    """Sum of the next-token losses of a batch, in nats; see `read`."""
-    return read(model, batch, fused=fused).cross_entropy(batch["labels"])
+    """Sum of the next-token losses of a batch with `shift_labels`, in nats; see `read`."""
+    return read(model, batch, fused=fused).cross_entropy(batch["shift_labels"])
 
 
-def linear_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Summed cross entropy of `hidden @ weight.T`, in chunks of rows.
+def head_cross_entropy(states: torch.Tensor, head: Head, targets: torch.Tensor) -> torch.Tensor:
+    """Summed cross entropy of a head's logits, in chunks of rows.
 
     Args:
-        hidden: `[tokens, width]`.
-        weight: `[vocabulary, width]`.
+        states: `[tokens, width]`.
+        head: The output head.
         targets: int64 `[tokens]`.
     """
     # Under autocast torch's own multiplies in float32 all the same, which on a processor takes half as long again.
-    if hasattr(functional, "linear_cross_entropy") and not torch.is_autocast_enabled(hidden.device.type):
-        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=CHUNK)
-        return functional.linear_cross_entropy(hidden, weight, targets, reduction="sum", options=options)
-    return _checkpointed_cross_entropy(hidden, weight, targets)
+    linear = head.softcap is None and not torch.is_autocast_enabled(states.device.type)
+    if not linear or not hasattr(functional, "linear_cross_entropy"):
+        return _checkpointed_cross_entropy(states, head, targets)
+    bias = head.bias
+    if head.scale != 1.0:
+        states, bias = states * head.scale, None if bias is None else bias * head.scale
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=chunk_rows(head))
+    return functional.linear_cross_entropy(
+        states, head.weight, targets, linear_bias=bias, reduction="sum", options=options
+    )
 
 
-def _checkpointed_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The same for autocast, and for torch before 2.13: the backward pass computes each chunk's logits again."""
+def chunk_rows(head: Head) -> int:
+    """Rows whose logits exist at one time."""
+    vocabulary, allowed = len(head.weight), CHUNK_BYTES if head.weight.device.type == "cpu" else GPU_CHUNK_BYTES
+    return min(MOST_ROWS, max(FEWEST_ROWS, allowed // (4 * vocabulary)))
+
+
+def _checkpointed_cross_entropy(states: torch.Tensor, head: Head, targets: torch.Tensor) -> torch.Tensor:
+    """The same for every head and under autocast: the backward pass computes each chunk's logits again."""
 
     def chunk_loss(rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(functional.linear(rows, weight).float(), wanted, reduction="sum")
+        return functional.cross_entropy(head.logits(rows), wanted, reduction="sum")
 
-    total = hidden.new_zeros((), dtype=torch.float32)
-    for rows, wanted in zip(torch.split(hidden, CHUNK), torch.split(targets, CHUNK), strict=True):
+    size, total = chunk_rows(head), states.new_zeros((), dtype=torch.float32)
+    for rows, wanted in zip(torch.split(states, size), torch.split(targets, size), strict=True):
         total = total + checkpoint.checkpoint(chunk_loss, rows, wanted, use_reentrant=False)
     return total
-
-
-@torch.no_grad()
-def head_is_linear(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> bool:
-    """Whether the model's logits are its output head applied to its last hidden state, measured on a few tokens."""
-    head = model.get_output_embeddings()
-    if head is None or getattr(head, "bias", None) is not None:
-        return False
-    small = {name: value[:1, :64] for name, value in batch.items() if value.ndim == 2}
-    small["labels"] = small["input_ids"]
-    was_training = model.training
-    model.eval()
-    try:
-        plain, fast = summed_loss(model, small, fused=False), summed_loss(model, small, fused=True)
-    finally:
-        model.train(was_training)
-    return bool(torch.isfinite(fast)) and abs(float(plain - fast)) <= _FUSED_TOLERANCE * max(1.0, abs(float(plain)))

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 from torch.utils import checkpoint
 
-from ropewalk.train.loss import CHUNK, Reading, read
+from ropewalk.train.loss import MOST_ROWS, Reading, chunk_rows, read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,18 +38,25 @@ class Restoration:
     length: int
     weight: float
 
-    def loss(self, student: Reading, batch: dict[str, torch.Tensor], *, fused: bool) -> torch.Tensor:
+    def loss(
+        self, student: Reading, batch: dict[str, torch.Tensor], *, padding: torch.Tensor | None = None, fused: bool
+    ) -> torch.Tensor:
         """The weighted mean divergence, nats per taught token.
 
         Args:
             student: What the extended model made of the batch.
             batch: `input_ids` and `attention_mask`, as `collate` makes them.
+            padding: Places that hold no token and teach nothing, bool `[batch, window]`; None where there are none.
             fused: See `read`; holds for the teacher too, which differs in its rope alone.
         """
         with torch.no_grad():
             teacher = read(self.teacher, original_inputs(batch, self.length), fused=fused)
-        taught = teacher.states.shape[:2].numel()
-        return self.weight * divergence(teacher, student, self.length) / taught
+        places = (
+            ~padding[:, : self.length]
+            if padding is not None
+            else torch.ones_like(batch["input_ids"][:, : self.length], dtype=torch.bool)
+        )
+        return self.weight * divergence(teacher, student, places) / places.sum()
 
 
 def original_inputs(batch: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tensor]:
@@ -65,23 +72,26 @@ def original_inputs(batch: dict[str, torch.Tensor], length: int) -> dict[str, to
     return {"input_ids": tokens, "position_ids": (mask[:, 0] == 0).sum(-1) - 1, "attention_mask": mask}
 
 
-def divergence(teacher: Reading, student: Reading, length: int) -> torch.Tensor:
-    """Sum of KL(teacher || student) over the first `length` tokens of each row, in nats.
+def divergence(teacher: Reading, student: Reading, places: torch.Tensor) -> torch.Tensor:
+    """Sum of KL(teacher || student) over some of the first tokens of each row, in nats.
 
     In chunks whose logits are computed again in the backward pass, so that none are kept.
+
+    Args:
+        teacher: Of `length` tokens in each row.
+        student: Of at least as many.
+        places: Which of these tokens count, bool `[batch, length]`.
     """
 
     def chunk_divergence(known: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
-        expected, got = _log_probabilities(known, teacher.head), _log_probabilities(learned, student.head)
+        expected, got = (
+            functional.log_softmax(states.float() if head is None else head.logits(states), dim=-1)
+            for states, head in ((known, teacher.head), (learned, student.head))
+        )
         return functional.kl_div(got, expected, reduction="sum", log_target=True)
 
-    known, learned = (reading.states[:, :length].flatten(0, 1) for reading in (teacher, student))
-    total = learned.new_zeros((), dtype=torch.float32)
-    for parts in zip(torch.split(known, CHUNK), torch.split(learned, CHUNK), strict=True):
+    known, learned = (reading.states[:, : places.shape[1]][places] for reading in (teacher, student))
+    size, total = chunk_rows(student.head) if student.head else MOST_ROWS, learned.new_zeros((), dtype=torch.float32)
+    for parts in zip(torch.split(known, size), torch.split(learned, size), strict=True):
         total = total + checkpoint.checkpoint(chunk_divergence, *parts, use_reentrant=False)
     return total
-
-
-def _log_probabilities(states: torch.Tensor, head: torch.Tensor | None) -> torch.Tensor:
-    logits = states if head is None else functional.linear(states, head)
-    return functional.log_softmax(logits.float(), dim=-1)

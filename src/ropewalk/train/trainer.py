@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import threading
+import logging
+import math
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from transformers import Trainer, TrainerCallback, TrainingArguments
+import torch
+from transformers import Trainer, TrainerCallback, TrainerState
+from transformers.integrations import TensorBoardCallback
 
-from ropewalk.data.collate import collate
-from ropewalk.errors import InterruptedRunError
-from ropewalk.train.loss import IGNORED, head_is_linear, read
+from ropewalk.adapters.head import head_is_known
+from ropewalk.data.collate import IGNORED, collate
+from ropewalk.errors import DivergenceError, InterruptedRunError
+from ropewalk.train.arguments import training_arguments
+from ropewalk.train.checkpoints import last_complete_checkpoint, load_checkpoint, save_checkpoint, step_of
+from ropewalk.train.interruption import StopCallback, signals_set
+from ropewalk.train.objective import TARGETS, training_forward
+from ropewalk.train.processes import is_first, shared
+from ropewalk.train.progress import ProgressReport, StepReport
 from ropewalk.train.reach import check_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import torch
     from transformers import PreTrainedModel
 
     from ropewalk.data.windows import TrainingWindows
     from ropewalk.train.restoration import Restoration
     from ropewalk.train.settings import TrainSettings
 
-    StepReport = Callable[[int, int, float | None], None]
 
-CHECKPOINTS_PER_RUN = 10
+class Watch(Protocol):
+    """What is measured while a model trains."""
+
+    every: int
+
+    def measure(self, model: PreTrainedModel, step: int) -> bool:
+        """Measures the model as it is after `step`; True ends the training there."""
+
+    @property
+    def ended_at(self) -> int | None:
+        """The step that a measurement ended the training at, in this process or before."""
+
+    def row(self) -> dict[str, float]:
+        """The last measurement by name, for TensorBoard and the like."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +54,28 @@ class TrainingRecord:
 
     Attributes:
         steps: Optimizer steps.
-        tokens: Tokens read, supervised or not.
+        tokens: Tokens read, supervised or not, with the padding that a batch needs.
         losses: Loss of each step, nats per supervised token; a restoration loss is in it.
         wall_seconds: Time of this process; a resumed run counts its last part only.
+        state: The whole weights on the processor, where they were spread over devices; None where the model has them.
     """
 
     steps: int
     tokens: int
     losses: tuple[float, ...]
     wall_seconds: float
+    state: dict[str, torch.Tensor] | None = None
 
 
 class WindowTrainer(Trainer):  # type: ignore[misc]
     """Trainer whose loss is the mean over the supervised tokens of the whole step, and the restoration's if any."""
 
-    def __init__(self, *, fused: bool, restoration: Restoration | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.fused, self.restoration = fused, restoration
+    def __init__(self, *, windows: TrainingWindows, **arguments: Any) -> None:
+        super().__init__(train_dataset=windows, data_collator=collate, **arguments)
+        self.windows = windows
         self.model_accepts_loss_kwargs = True  # asks Trainer to count the supervised tokens of a whole step
         self.loss_is_scaled_for_ga = True
+        self.micro_losses: list[torch.Tensor] = []  # of the step that is being made
 
     def compute_loss(
         self,
@@ -67,35 +85,99 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, None]:
         """Mean loss in nats per supervised token of the step (of the batch, in evaluation)."""
-        # Under DDP or FSDP the wrapper's own forward must run, so its backbone cannot be called alone.
-        fused = self.fused and model is self.model
-        # accelerate wraps the forward of the whole model alone, and a fused reading goes past it.
-        with self.accelerator.autocast():
-            reading = read(model, inputs, fused=fused)
-            if num_items_in_batch is None:
-                num_items_in_batch = (inputs["labels"][:, 1:] != IGNORED).sum()
-            loss = reading.cross_entropy(inputs["labels"]) * (self.accelerator.num_processes / num_items_in_batch)
-            if self.restoration:
-                part = self.restoration.loss(reading, inputs, fused=fused)
-                loss = loss + part / self.args.gradient_accumulation_steps
+        summed, restored = model(**inputs)
+        if num_items_in_batch is None:
+            num_items_in_batch = (inputs[TARGETS] != IGNORED).sum()
+        counted = torch.as_tensor(num_items_in_batch).clamp(min=1)  # a step of questions alone teaches nothing
+        loss = summed * (self.accelerator.num_processes / counted)
+        loss = loss + restored / self.args.gradient_accumulation_steps
+        self.micro_losses.append(loss.detach())
         return (loss, None) if return_outputs else loss
 
+    def _get_grad_norm(self, model: PreTrainedModel, grad_norm: Any = None) -> Any:
+        """Trainer asks just before it changes the weights, so that what is no number never reaches them."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        losses = [float(loss) for loss in self.micro_losses]
+        self.micro_losses.clear()
+        if not all(math.isfinite(number) for number in (*losses, 0.0 if norm is None else float(norm))):
+            self._refuse_step(losses, norm)
+        return norm
 
-class StepCallback(TrainerCallback):  # type: ignore[misc]
-    """Reports every step, and ends the run at a step's border, with a checkpoint, when asked to."""
+    def _refuse_step(self, losses: list[float], norm: Any) -> None:
+        """Ends the run before a step that would spoil the weights."""
+        step, wrong = self.state.global_step, [i for i, loss in enumerate(losses) if not math.isfinite(loss)]
+        numbers = [number for i in wrong or range(len(losses)) for number in self._windows_of(step, i)]
+        what = f"the loss is {losses[wrong[0]]}" if wrong else f"the norm of the gradients is {norm}"
+        named = "; ".join(f"{number}: {self.windows.describe(number)}" for number in numbers[:4])
+        more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
+        last = last_complete_checkpoint(self.folder)
+        kept = f"the last checkpoint, '{last}', holds" if last else "there is no checkpoint yet, the source model holds"
+        raise DivergenceError(
+            f"losses and gradients must be finite numbers; in step {step + 1} {what}, in window {named}{more}. The "
+            f"step was not made: {kept} the last good weights. A lower learning rate, more warm-up steps, a gradient "
+            "clip of 1 or float32 may help, begun anew with --overwrite; --resume comes to the same step again."
+        )
 
-    def __init__(self, report: StepReport | None) -> None:
-        self.report, self.stop = report, threading.Event()
+    def _windows_of(self, step: int, micro: int) -> range:
+        """Numbers of the windows of one forward pass of this process, as accelerate deals them out."""
+        size, passes = self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps
+        devices = self.accelerator.num_processes
+        first = ((step * passes + micro) * devices + self.accelerator.process_index) * size
+        return range(first, first + size)
 
-    def on_log(self, _: Any, state: Any, __: Any, logs: dict[str, float] | None = None, **___: Any) -> None:
-        """Passes the loss of a step on."""
-        if logs and "loss" in logs and self.report:
-            self.report(state.global_step, state.max_steps, float(logs["loss"]))
+    @property
+    def folder(self) -> Path:
+        """Where checkpoints go."""
+        return Path(self.args.output_dir)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the weights are spread over processes, which have their own ways of saving them."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """Checkpoints hold what is trained, not the model."""
+        if self.is_sharded:
+            super()._save(output_dir, state_dict)
+        else:
+            save_checkpoint(self.model, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_sharded:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_checkpoint(self.model, Path(resume_from_checkpoint))
+
+    def whole_state(self) -> dict[str, torch.Tensor] | None:
+        """All weights on the processor, if they are spread; None on other processes and where the model has them."""
+        if not self.is_sharded:
+            return None
+        state = self.accelerator.get_state_dict(self.model_wrapped)
+        return state if self.accelerator.is_main_process else None
+
+
+class WatchCallback(TrainerCallback):  # type: ignore[misc]
+    """Measures at intervals, and at the end."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.trainer: Trainer | None = None
+        self.last = 0
 
     def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
-        """Stops here if an interrupt arrived."""
-        if self.stop.is_set() and state.global_step < state.max_steps:
-            control.should_save = control.should_training_stop = True
+        """Measures if it is time, and ends the training if that is what the measurement says."""
+        step = state.global_step
+        if step == self.last or (step % self.watch.every and step < state.max_steps):
+            return
+        self.last = step
+        assert self.trainer is not None
+        if shared(self.watch.measure(self.trainer.model, step) if is_first() else None):
+            control.should_training_stop = True
+            control.should_save = True  # a run that is resumed goes on from here, and no further
+        if is_first():
+            logs_its_loss = control.should_log
+            self.trainer.log(self.watch.row())
+            control.should_log = logs_its_loss  # Trainer takes any log for that of the step
 
 
 def train(
@@ -105,110 +187,74 @@ def train(
     folder: Path,
     *,
     restoration: Restoration | None = None,
+    watch: Watch | None = None,
+    logs: Path | None = None,
     report: StepReport | None = None,
 ) -> TrainingRecord:
     """Trains a model in place; goes on from the last complete checkpoint in `folder`, if there is one.
 
     Args:
-        model: An extended model, its parameters in float32.
+        model: An extended model; what of it is trained is in float32.
         windows: At least steps x batch windows.
         settings: Steps, batch, learning rate, ...
-        folder: Checkpoints go here, every tenth of the run.
+        folder: Checkpoints go here, every tenth of the run if the settings do not say.
         restoration: What the original model teaches besides.
-        report: Called after each step with step, steps and loss.
+        watch: What is measured while it trains, and may end the training early.
+        logs: Where TensorBoard's files go, if the settings ask for them.
+        report: Called after each step.
 
     Raises:
         SelfTestError: The last token of a window does not depend on the first.
-        InterruptedRunError: Ctrl-C; a checkpoint of the last whole step has been written.
+        OptionError: The batch does not divide into the micro-batches of all devices.
+        DivergenceError: A loss or gradient that is no finite number; the weights are those of the step before.
+        InterruptedRunError: Ctrl-C or SIGTERM; a checkpoint of the last whole step has been written.
     """
-    first = windows[0]
-    check_reach(model, first, collate)
     device = next(model.parameters()).device
-    fused = head_is_linear(model, {name: value.to(device) for name, value in collate([first]).items()})
-    callback = StepCallback(report)
-    trainer = WindowTrainer(
-        fused=fused,
-        restoration=restoration,
-        model=model,
-        args=training_arguments(settings, folder, device),
-        train_dataset=windows,
-        data_collator=collate,
-        callbacks=[callback],
-    )
-    for other in ("PrinterCallback", "ProgressCallback"):
-        for present in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == other]:
-            trainer.remove_callback(present)
+    with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):  # as it will train
+        check_reach(model, windows[0], collate)
+        fused = head_is_known(model)
+    arguments = training_arguments(settings, folder, device)
+    stop = StopCallback()
+    callbacks: list[TrainerCallback] = [ProgressReport(report), stop]
+    watching = WatchCallback(watch) if watch else None
+    if watching:
+        callbacks.append(watching)
+    if "tensorboard" in settings.report_to and is_first():
+        callbacks.append(_tensorboard(logs or folder))
     started = time.monotonic()
     checkpoint = last_complete_checkpoint(folder)
-    with interrupt_sets(callback.stop):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < settings.steps:
+    with training_forward(model, fused=fused, restoration=restoration), signals_set(stop.asked):
+        trainer = WindowTrainer(model=model, args=arguments, windows=windows, callbacks=callbacks)
+        _silence(trainer)
+        stop.accelerator = trainer.accelerator
+        if watching:
+            watching.trainer = trainer
+        if checkpoint and watch and watch.ended_at == step_of(checkpoint):
+            load_checkpoint(model, checkpoint)
+            trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        state = trainer.whole_state()
+    steps = trainer.state.global_step
+    if steps < settings.steps and stop.asked.is_set():
         raise InterruptedRunError(
-            f"training was stopped after step {trainer.state.global_step} of {settings.steps}; a checkpoint was "
+            f"training was stopped after step {steps} of {settings.steps}; a checkpoint was "
             f"written to '{folder}'. Run the same command with --resume to go on exactly from there."
         )
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
-    tokens = settings.steps * settings.batch * len(first["input_ids"])
-    return TrainingRecord(settings.steps, tokens, losses, time.monotonic() - started)
+    tokens = int(trainer.state.num_input_tokens_seen)
+    return TrainingRecord(steps, tokens, losses, time.monotonic() - started, state)
 
 
-def training_arguments(settings: TrainSettings, folder: Path, device: torch.device) -> TrainingArguments:
-    """Our settings in transformers' words."""
-    micro = min(settings.micro_batch or settings.batch, settings.batch)
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=settings.steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, settings.batch // micro),
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.beta1,
-        adam_beta2=settings.beta2,
-        max_grad_norm=settings.gradient_clip,
-        bf16=settings.precision == "bfloat16",
-        activation_checkpointing=settings.activation_checkpointing,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_steps=max(1, settings.steps // CHECKPOINTS_PER_RUN),
-        save_total_limit=2,
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type != "cpu",
-    )
+def _tensorboard(logs: Path) -> TensorBoardCallback:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return TensorBoardCallback(SummaryWriter(log_dir=str(logs)))
 
 
-def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end. Trainer writes `trainer_state.json` last."""
-    found = []
-    for candidate in folder.glob("checkpoint-*"):
-        try:
-            found.append((int(json.loads((candidate / "trainer_state.json").read_text())["global_step"]), candidate))
-        except (OSError, ValueError, KeyError):
-            continue
-    return max(found)[1] if found else None
-
-
-@contextmanager
-def interrupt_sets(event: threading.Event) -> Iterator[None]:
-    """Within, the first Ctrl-C sets the event, and a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(*_: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _silence(trainer: Trainer) -> None:
+    """Takes away transformers' own progress bars, because a run has one of ours, and a remark on every checkpoint."""
+    logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)  # it doubts the clock of every folder
+    for name in ("PrinterCallback", "ProgressCallback"):
+        for present in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == name]:
+            trainer.remove_callback(present)
