@@ -42,7 +42,7 @@ class Counted(Silent):
     def __init__(self) -> None:
         self.steps: list[int] = []
 
-    def step(self, step: int, steps: int, loss: float | None) -> None:
+    def step(self, step: int, steps: int, loss: float | None, **_: object) -> None:
         self.steps.append(step)
 
 
@@ -52,7 +52,7 @@ class InterruptAt(Silent):
     def __init__(self, step: int) -> None:
         self.at = step
 
-    def step(self, step: int, steps: int, loss: float | None) -> None:
+    def step(self, step: int, steps: int, loss: float | None, **_: object) -> None:
         if step == self.at:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ropewalk.errors import OutputError
-from ropewalk.run.output import OutputFolder
+from ropewalk.run.output import OutputFolder, keep_data
 
 
 @pytest.fixture
@@ -70,3 +72,50 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match=r"must be writable; creating 'long\.partial' in it failed"):
         OutputFolder(tmp_path / "file" / "long").prepare("a = 1", resume=False, overwrite=False)
+
+
+def test_a_link_to_a_folder_is_followed_and_a_mount_point_refused(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    folder = OutputFolder(tmp_path / "link")
+    folder.prepare("a = 1\n", resume=False, overwrite=False)
+    folder.complete()
+    assert (tmp_path / "real" / "ropewalk" / "run.toml").is_file()
+    monkeypatch.setattr(Path, "is_mount", lambda path: True)
+    with pytest.raises(OutputError, match=r"is a mount point.*Choose a folder inside it"):
+        OutputFolder(tmp_path / "mounted").prepare("a = 1\n", resume=False, overwrite=False)
+
+
+def test_what_is_replaced_goes_only_when_the_new_folder_is_in_its_place(tmp_path, monkeypatch):
+    first = OutputFolder(tmp_path / "out")
+    first.prepare("a = 1\n", resume=False, overwrite=False)
+    first.complete()
+    second = OutputFolder(tmp_path / "out")
+    second.prepare("a = 2\n", resume=False, overwrite=True)
+
+    def refused(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError("busy")
+        return rename(path, target)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="busy"):
+        second.complete()
+    assert "a = 1" in (tmp_path / "out" / "ropewalk" / "run.toml").read_text()
+    assert "a = 2" in (tmp_path / "out.partial" / "ropewalk" / "run.toml").read_text()
+
+
+def test_training_data_that_changed_is_not_resumed_with(tmp_path):
+    keep_data(tmp_path, "one")
+    keep_data(tmp_path, "one")
+    with pytest.raises(OutputError, match=r"it has changed.*fingerprint one then, two now.*--overwrite"):
+        keep_data(tmp_path, "two")
+
+
+def test_how_a_run_is_prepared_and_shown_may_change_between_its_parts(tmp_path):
+    folder = OutputFolder(tmp_path / "out")
+    folder.prepare("[train]\nsteps = 3\nworkers = 0\n", resume=False, overwrite=False)
+    folder.prepare('[train]\nsteps = 3\nworkers = 2\nreport_to = ["tensorboard"]\n', resume=True, overwrite=False)
+    with pytest.raises(OutputError, match="differs from what is asked now"):
+        folder.prepare("[train]\nsteps = 4\n", resume=True, overwrite=False)

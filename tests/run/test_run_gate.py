@@ -61,9 +61,9 @@ class Heard(Silent):
     def stage(self, text: str) -> None:
         self.stages.append(text)
 
-    def step(self, step: int, steps: int, loss: float | None) -> None:
+    def step(self, step: int, steps: int, loss: float | None, **_: object) -> None:
         self.steps.append(step)
-        if self.stop_in and self.stages[-1].startswith(self.stop_in):
+        if self.stop_in and any(stage.startswith(self.stop_in) for stage in self.stages):
             self.stop_in = ""
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -37,12 +37,29 @@ def extend(
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps; 0 trains nothing. [default: 0]")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="A UTF-8 text file, a folder of them, or 'builtin'; repeatable."),
+        typer.Option(metavar="FILE", help="Text, JSON Lines, Parquet, a folder, hub:NAME or 'builtin'; repeatable."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE.toml", help="A run file; the flags above override it.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml",
+            help="A run file, or a packaged one by name: entropy-abf-100, cream, ...; flags override it.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every draw of the run. [default: 0]")] = None,
+    entries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entry", metavar="KEY=VALUE", help="Any other entry of a run file: train.learning_rate=1e-4; repeatable."
+        ),
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Measure at the target length every N steps.")
+    ] = None,
+    stop_when: Annotated[
+        str | None,
+        typer.Option(metavar="certified", help="End training at the first such measurement that is certified."),
+    ] = None,
     gate_data: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,7 +100,7 @@ def extend(
     from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
     from ropewalk.errors import OptionError
-    from ropewalk.run.api import extend_from_flags, flags_as_run
+    from ropewalk.run.flags import extend_from_flags, flags_as_run
 
     gate = gate_settings(
         gate_data or (),
@@ -105,6 +122,12 @@ def extend(
         steps=steps,
         data=data or (),
         seed=seed,
+        entries=parse_settings(entries or (), example="--entry train.learning_rate=1e-4")
+        | {
+            name: value
+            for name, value in {"train.evaluate_every": evaluate_every, "train.stop_when": stop_when}.items()
+            if value is not None
+        },
     )
     with LiveReporter() as reporter:
         result = extend_from_flags(

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def parse_settings(items: Iterable[str]) -> dict[str, Any]:
+def parse_settings(items: Iterable[str], *, example: str = "--set factor=8") -> dict[str, Any]:
     """Options by name.
 
     A value is read as TOML (`8`, `0.5`, `1e6`, `true`, `[1.0, 2.0]`, `"text"`), so that a run file and the command line
     mean the same by the same characters; what is not TOML is taken as text (`ramp=turns`).
+
+    Args:
+        items: As they came from the command line.
+        example: How one is written, for messages.
 
     Raises:
         OptionError: An item without `=` or without a key, or a key that stands twice.
@@ -25,7 +29,7 @@ def parse_settings(items: Iterable[str]) -> dict[str, Any]:
         key, sign, text = item.partition("=")
         key = key.strip().replace("-", "_")
         if not (sign and key):
-            raise OptionError(f"an option must be given as key=value; got '{item}'; write it as --set factor=8.")
+            raise OptionError(f"an option must be given as key=value; got '{item}'; write it as {example}.")
         if key in settings:
             raise OptionError(f"an option must be given once; got '{key}' twice; leave one of them out.")
         settings[key] = _value(text.strip())

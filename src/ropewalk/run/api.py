@@ -11,63 +11,14 @@ from ropewalk.errors import OptionError
 from ropewalk.run.evaluation import evaluate
 from ropewalk.run.extension import run_extension
 from ropewalk.run.plan import build_method
-from ropewalk.run.runfile import Choice, override, parse_run, read_run
+from ropewalk.run.runfile import Choice, parse_run
 
-__all__ = ["evaluate", "extend", "extend_from_flags", "flags_as_run"]
+__all__ = ["evaluate", "extend"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ropewalk.method import Method
-    from ropewalk.result import ExtensionResult
-    from ropewalk.run.extension import Reporter
-    from ropewalk.run.gate import GateSettings
-
-
-def flags_as_run(
-    *,
-    model: str | None = None,
-    target_length: int | None = None,
-    method: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    positions: str | None = None,
-    steps: int | None = None,
-    data: Sequence[str | Path] = (),
-    seed: int | None = None,
-) -> dict[str, Any]:
-    """Flags in the shape of a run file; what is None or empty is left open."""
-    return {
-        "model": model,
-        "target_length": target_length,
-        "method": {"name": method, **(options or {})},
-        "positions": {"name": positions},
-        "train": {"steps": steps, "seed": seed},
-        "data": {"files": [str(file) for file in data] or None},
-    }
-
-
-def extend_from_flags(
-    flags: Mapping[str, Any],
-    output: Path,
-    *,
-    recipe: str | None = None,
-    gate: GateSettings | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    reporter: Reporter | None = None,
-) -> ExtensionResult:
-    """Extends a checkpoint by a recipe (if one is named) with flags laid over it."""
-    base = read_run(recipe) if recipe else {}
-    named = flags["method"]["name"]
-    if named is not None and named != base.get("method", {}).get("name"):
-        base.pop("method", None)  # another method does not know the recipe's options
-    if flags["positions"]["name"] not in (None, base.get("positions", {}).get("name")):
-        base.pop("positions", None)
-    values = override(base, flags)
-    if "method" in values:
-        values["method"].setdefault("name", "yarn")
-    run = parse_run(values, where=f"recipe '{recipe}'" if recipe else "this run")
-    return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, reporter=reporter)
 
 
 def extend(

@@ -10,16 +10,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
-
-from ropewalk import adapters, positions
+from ropewalk import positions
 from ropewalk.result import ControlRecord
-from ropewalk.run.device import default_device
 from ropewalk.run.plan import build_method
-from ropewalk.run.precision import precision_of
 from ropewalk.run.runfile import Choice
-from ropewalk.run.training import training_corpus, training_windows
-from ropewalk.train import trainer
+from ropewalk.run.training import train_and_save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +47,7 @@ def control_plan(plan: Plan) -> Plan:
         }
     )
     method = build_method(Choice(name="none"), plan.config.rope, trained_length)
-    return replace(plan, run=run, method=method, sampler=sampler, window=trained_length)
+    return replace(plan, run=run, method=method, target_length=trained_length, sampler=sampler, window=trained_length)
 
 
 def train_control(plan: Plan, folder: Path, tell: Reporter) -> ControlRecord:
@@ -63,15 +58,8 @@ def train_control(plan: Plan, folder: Path, tell: Reporter) -> ControlRecord:
     """
     control = control_plan(plan)
     settings = control.run.train
-    tokenizer = adapters.load_tokenizer(control.source)
-    model = adapters.load_model(control.source, dtype=torch.float32, device=default_device())
-    windows = training_windows(control, tokenizer, training_corpus(control.run.data.files))
-    tell.stage(
-        f"control of the gate: {settings.steps} steps x {settings.batch} windows of {control.window:,} tokens, "
-        "nothing extended"
-    )
-    record = trainer.train(model, windows, settings, folder, report=tell.step)
-    adapters.save_model(model.to(precision_of(plan)), None, folder / MODEL)
+    tell.stage("control of the gate: the same tokens at the old window, nothing extended")
+    record = train_and_save(control, folder / MODEL, tell).record
     return ControlRecord(
         steps=record.steps, batch=settings.batch, window=control.window, tokens=record.tokens, losses=record.losses
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ropewalk.errors import OutputError
 from ropewalk.evals.compare import compare
@@ -20,6 +20,7 @@ from ropewalk.run.runfile import override, parse_run, read_run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
 RECIPE = "demo"
@@ -28,21 +29,8 @@ MODEL = "model"
 PLAN = EvaluationPlan(documents=16, repeats_per_document=1, contexts=12)
 
 
-class DemoReporter(Protocol):
-    """What the demo tells while it works."""
-
-    def stage(self, text: str) -> None:
-        """A new stage of the work begins."""
-
-    def step(self, step: int, steps: int, loss: float | None) -> None:
-        """A training step is done."""
-
-    def advance(self, label: str, done: int, total: int, note: str = "") -> None:
-        """A part of a measurement is done."""
-
-
 def run_demo(
-    output: Path, reporter: DemoReporter, *, run: RunFile | None = None, plan: EvaluationPlan | None = None
+    output: Path, reporter: Reporter, *, run: RunFile | None = None, plan: EvaluationPlan | None = None
 ) -> DemoResult:
     """Measures, extends, trains and measures again.
 

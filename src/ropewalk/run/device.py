@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
+
+from ropewalk.train.processes import spreads_weights
 
 
 def default_device() -> torch.device:
-    """The accelerator if there is one, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """This process's accelerator if there is one, else the processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def loading_device() -> torch.device:
+    """Where a model is loaded to be trained: the processor if its weights will be spread over devices."""
+    return torch.device("cpu") if spreads_weights() else default_device()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import torch
 from safetensors import SafetensorError
 
 from ropewalk import adapters
@@ -15,21 +15,25 @@ from ropewalk.evals.environment import environment
 from ropewalk.result import ExtensionResult, ModelRecord
 from ropewalk.run.device import default_device
 from ropewalk.run.gate import prepare_gate
-from ropewalk.run.output import RECORDS, OutputFolder
+from ropewalk.run.output import CHECKPOINTS, RECORDS, OutputFolder
 from ropewalk.run.plan import resolve
-from ropewalk.run.precision import precision_of
-from ropewalk.run.training import CHECKPOINTS, restoration_of, training_corpus, training_windows
-from ropewalk.train import trainer
+from ropewalk.run.watch_text import prepare_watch
+from ropewalk.train.checkpoints import last_complete_checkpoint
+from ropewalk.train.processes import is_first, leave_the_others, on_first
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ropewalk.adapters import ExtensionReport
-    from ropewalk.run.gate import GateSettings
+    from ropewalk.result import GateResult
+    from ropewalk.run.gate import Gate, GateSettings
     from ropewalk.run.plan import Plan
     from ropewalk.run.runfile import RunFile
+    from ropewalk.run.training import Trained
+    from ropewalk.run.watch_text import WatchText
 
-    Work = tuple[ExtensionReport, trainer.TrainingRecord | None, str | None]
+
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class Reporter(Protocol):
@@ -38,7 +42,15 @@ class Reporter(Protocol):
     def stage(self, text: str) -> None:
         """A new stage of the work begins."""
 
-    def step(self, step: int, steps: int, loss: float | None) -> None:
+    def step(
+        self,
+        step: int,
+        steps: int,
+        loss: float | None,
+        *,
+        tokens_per_second: float | None = None,
+        peak_memory_bytes: int | None = None,
+    ) -> None:
         """A training step is done."""
 
     def advance(self, label: str, done: int, total: int) -> None:
@@ -51,7 +63,15 @@ class Silent:
     def stage(self, text: str) -> None:
         """Says nothing."""
 
-    def step(self, step: int, steps: int, loss: float | None) -> None:
+    def step(
+        self,
+        step: int,
+        steps: int,
+        loss: float | None,
+        *,
+        tokens_per_second: float | None = None,
+        peak_memory_bytes: int | None = None,
+    ) -> None:
         """Says nothing."""
 
     def advance(self, label: str, done: int, total: int) -> None:
@@ -78,48 +98,44 @@ def run_extension(
         reporter: Hears of stages and steps.
 
     Raises:
+        SystemExit: Where a launcher started several processes, on all but the first, when their part is done.
         RopewalkError: See `ropewalk.errors`; nothing half-written stands under `output`.
     """
     folder = OutputFolder(output)
+    tell = (reporter or Silent()) if is_first() else Silent()
+    if resume and run.train.precision == "auto" and (chosen := folder.earlier_precision()):
+        run = run.model_copy(update={"train": run.train.model_copy(update={"precision": chosen})})
+    # What depends on this machine is chosen once; the other processes of a run take it as a run file.
+    plan = resolve(on_first(lambda: resolve(run).run))
     if resume and folder.is_finished():
-        return ExtensionResult.model_validate_json((output / RECORDS / "result.json").read_text("utf-8"))
-    plan = resolve(run)
-    prepared = prepare_gate(plan, gate) if gate else None
-    folder.prepare(plan.run.to_toml(), resume=resume, overwrite=overwrite)
+        on_first(lambda: folder.check_same_run(plan.run.to_toml()))
+        tell.stage(f"'{output}' was finished before; nothing is done")
+        return ExtensionResult.model_validate_json((folder.final / RECORDS / "result.json").read_text("utf-8"))
+    prepared, watch_text = on_first(lambda: _prepare(plan, folder, gate, resume=resume, overwrite=overwrite))
     started = time.monotonic()
-    tell = reporter or Silent()
     tell.stage(
-        f"{plan.run.model}: {plan.config.rope.trained_length:,} -> {plan.run.target_length:,} tokens by "
+        f"{plan.run.model}: {plan.config.rope.trained_length:,} -> {plan.target_length:,} tokens by "
         f"{plan.method.describe(plan.config.rope)}"
     )
+    from ropewalk.run.training import train_and_save  # a Trainer takes seconds to import, and a refusal must not
+
+    if not is_first():
+        train_and_save(plan, folder.partial, tell, watch_text=watch_text)
+        leave_the_others()
+        raise SystemExit(0)
     try:
-        work = _trained if plan.run.train.steps else _untrained
-        report, training, data = work(plan, folder.partial, tell)
-        result = ExtensionResult(
-            model=ModelRecord(
-                name=plan.run.model,
-                method=report.method,
-                trained_length=report.trained_length,
-                target_length=report.target_length,
-                rope=dict(report.rope_parameters),
-            ),
-            carrier=report.carrier,
-            exact=report.exact,
-            notes=report.notes,
-            self_test=report.self_test,
-            data=data,
-            steps=training.steps if training else 0,
-            tokens=training.tokens if training else 0,
-            losses=training.losses if training else (),
-            wall_seconds=time.monotonic() - started,
-            environment=environment(default_device()),
-            gate=prepared.run(folder.partial, tell) if prepared else None,
-        )
+        if plan.run.train.steps:
+            trained = train_and_save(plan, folder.partial, tell, watch_text=watch_text)
+            report = trained.report
+        else:
+            trained, report = None, _untrained(plan, folder.partial, tell)
+        leave_the_others()
+        checked = prepared.run(folder.partial, tell) if prepared else None
+        result = _result(plan, report, trained, checked, time.monotonic() - started)
         (folder.partial / RECORDS / "result.json").write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
-        shutil.rmtree(folder.partial / CHECKPOINTS, ignore_errors=True)
         folder.complete()
     except BaseException as error:
-        kept = trainer.last_complete_checkpoint(folder.partial / CHECKPOINTS) is not None
+        kept = last_complete_checkpoint(folder.partial / CHECKPOINTS) is not None
         if not kept:  # nothing is lost, so nothing stands in the way of the next try
             shutil.rmtree(folder.partial, ignore_errors=True)
         if is_write_failure(error):
@@ -132,38 +148,58 @@ def run_extension(
     return result
 
 
-def is_write_failure(error: BaseException) -> bool:
+def _prepare(
+    plan: Plan, folder: OutputFolder, gate: GateSettings | None, *, resume: bool, overwrite: bool
+) -> tuple[Gate | None, WatchText | None]:
+    """Everything that can be refused before any work, then the partial folder."""
+    prepared = prepare_gate(plan, gate) if gate else None
+    watch_text = prepare_watch(plan, gate.files if gate else ())
+    folder.prepare(plan.run.to_toml(), resume=resume, overwrite=overwrite)
+    return prepared, watch_text
+
+
+def _result(
+    plan: Plan, report: ExtensionReport, trained: Trained | None, gate: GateResult | None, wall_seconds: float
+) -> ExtensionResult:
+    return ExtensionResult(
+        model=ModelRecord(
+            name=plan.run.model,
+            method=report.method,
+            trained_length=report.trained_length,
+            target_length=report.target_length,
+            rope=dict(report.rope_parameters),
+        ),
+        carrier=report.carrier,
+        exact=report.exact,
+        notes=report.notes,
+        self_test=report.self_test,
+        data=trained.data.fingerprint if trained else None,
+        data_report=trained.data if trained else None,
+        steps=trained.record.steps if trained else 0,
+        tokens=trained.record.tokens if trained else 0,
+        losses=trained.record.losses if trained else (),
+        watch=trained.watch if trained else None,
+        wall_seconds=wall_seconds,
+        environment=environment(default_device()),
+        gate=gate,
+    )
+
+
+def is_write_failure(error: BaseException | None) -> bool:
     """Whether a disk refused: safetensors and torch have their own words for it."""
+    if isinstance(error, OutputError):
+        return is_write_failure(error.__cause__)
     if isinstance(error, RuntimeError):
         return "failed writing" in str(error) or "write failed" in str(error)
-    return isinstance(error, OSError | SafetensorError | OutputError)
+    return isinstance(error, SafetensorError) or (isinstance(error, OSError) and error.errno in DISK_REFUSES)
 
 
-def _untrained(plan: Plan, partial: Path, tell: Reporter) -> Work:
+def _untrained(plan: Plan, partial: Path, tell: Reporter) -> ExtensionReport:
     """Writes the extended checkpoint without reading a weight."""
     tell.stage("no training: the config changes, the weight files are copied")
     checkpoint = partial / "checkpoint"
-    report = adapters.extend_checkpoint(plan.source, checkpoint, plan.method, plan.run.target_length, overwrite=True)
+    report = adapters.extend_checkpoint(plan.source, checkpoint, plan.method, plan.target_length, overwrite=True)
     for file in checkpoint.iterdir():
         file.rename(partial / file.name)
     checkpoint.rmdir()
-    return report, None, None
-
-
-def _trained(plan: Plan, partial: Path, tell: Reporter) -> Work:
-    """Loads, extends, trains and saves a model."""
-    settings = plan.run.train
-    tokenizer = adapters.load_tokenizer(plan.source)
-    model = adapters.load_model(plan.source, dtype=torch.float32, device=default_device())
-    report = adapters.extend_model(model, plan.method, plan.run.target_length)
-    corpus = training_corpus(plan.run.data.files)
-    windows = training_windows(plan, tokenizer, corpus)
-    tell.stage(
-        f"{settings.steps} steps x {settings.batch} windows of {plan.window:,} tokens, {plan.sampler.name} positions, "
-        f"{len(corpus.documents)} documents"
-    )
-    record = trainer.train(
-        model, windows, settings, partial / CHECKPOINTS, restoration=restoration_of(plan), report=tell.step
-    )
-    adapters.save_model(model.to(precision_of(plan)), tokenizer, partial)
-    return report, record, corpus.fingerprint
+    return report

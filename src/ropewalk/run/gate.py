@@ -21,13 +21,12 @@ from ropewalk.errors import InterruptedRunError, OptionError, OutputError, Ropew
 from ropewalk.evals.gate import LABEL, GatePlan, check_text, overall
 from ropewalk.evals.harness.short_suite import compare_short_suites
 from ropewalk.result import GateResult
-from ropewalk.run.control import MODEL, train_control
 from ropewalk.run.device import default_device
 from ropewalk.run.gate_tasks import GateTasks
 from ropewalk.run.gate_text import NO_TOKENIZER, choose_text
+from ropewalk.run.output import CHECKPOINTS
 from ropewalk.run.plan import has_tokenizer
 from ropewalk.run.precision import precision_of
-from ropewalk.run.training import CHECKPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +137,8 @@ class _Measurement:
             self._against(self.plan.source, "original")
             if self.gate.settings.control:
                 self.current = "the control"
+                from ropewalk.run.control import MODEL, train_control
+
                 work = self.checkpoint / CHECKPOINTS / "control"
                 self.control = train_control(self.plan, work, self.tell)
                 self._against(work / MODEL, "control")
@@ -182,6 +183,11 @@ def prepare_gate(plan: Plan, settings: GateSettings) -> Gate:
         raise OptionError(
             "the control of the gate is the same training at the old window, so the run must train; got 0 steps. "
             "Leave --gate-control out: untrained, the original model is the whole comparison."
+        )
+    if settings.control and plan.run.train.stop_when:
+        raise OptionError(
+            "the control of the gate gets as many tokens as the run, and a run that stops when it is certified does "
+            "not know how many beforehand; got --gate-control with stop_when. Leave one of them out."
         )
     text, words = choose_text(plan, settings.files, settings.sizes)
     asked = settings.tasks.prepare() if settings.tasks else None

@@ -12,7 +12,7 @@ from ropewalk.evals.gate import gate_text
 from ropewalk.evals.tasks import encoder
 from ropewalk.run.plan import has_tokenizer
 from ropewalk.run.runfile import BUILT_IN
-from ropewalk.run.training import training_corpus
+from ropewalk.run.training_data import paths_of, texts_trained_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,9 +61,19 @@ def choose_text(plan: Plan, files: Sequence[str], sizes: GatePlan) -> tuple[Gate
     return text, words
 
 
+def held_out_documents(plan: Plan, files: Sequence[str]) -> Mapping[str, str]:
+    """The documents of `choose_text`, whole; none where there is no text.
+
+    Raises:
+        DataError: Text was given that cannot be read, or all of it is trained on.
+    """
+    found = _documents(plan, files)
+    return _never_trained_on(plan, found) if found else {}
+
+
 def _documents(plan: Plan, files: Sequence[str]) -> Mapping[str, str]:
     run = plan.run
-    reads_built_in = run.model == BUILT_IN or (run.train.steps > 0 and BUILT_IN in run.data.files)
+    reads_built_in = run.model == BUILT_IN or (run.train.steps > 0 and BUILT_IN in paths_of(run.data))
     documents: dict[str, str] = {}
     for file in files or ((BUILT_IN,) if reads_built_in else ()):
         documents.update((standard_library(held_out=True) if file == BUILT_IN else read_texts([file])).documents)
@@ -78,8 +88,8 @@ def _never_trained_on(plan: Plan, documents: Mapping[str, str]) -> Mapping[str, 
     """
     if not plan.run.train.steps:
         return documents
-    trained_on = set(training_corpus(plan.run.data.files).documents.values())
-    fresh = {name: text for name, text in documents.items() if text not in trained_on}
+    known = texts_trained_on(plan.run.data, documents.values())
+    fresh = {name: text for name, text in documents.items() if text not in known}
     if not fresh:
         raise DataError(
             "the gate's text must not be trained on, because memorised text hides damage; the run trains on every "

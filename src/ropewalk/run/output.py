@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+import tomllib
+from typing import TYPE_CHECKING, Any
 
+from ropewalk.adapters.files import put_in_place
 from ropewalk.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+CHANGES_NO_NUMBER = ("workers", "save_every", "report_to")  # of the settings of a training
+CHECKPOINTS = "checkpoints"  # of a training that is not finished
 RECORDS = "ropewalk"  # the folder inside the checkpoint that holds run.toml and result.json
 
 
@@ -17,8 +21,8 @@ class OutputFolder:
     """Where a run writes. Nothing stands under the final name before it is complete."""
 
     def __init__(self, final: Path) -> None:
-        self.final = final
-        self.partial = final.with_name(final.name + ".partial")
+        self.final = final.resolve() if final.is_symlink() else final
+        self.partial = self.final.with_name(self.final.name + ".partial")
 
     @property
     def run_file(self) -> Path:
@@ -48,7 +52,7 @@ class OutputFolder:
         self._refuse_what_stands_there(resume=resume, overwrite=overwrite)
         if self.partial.exists():
             if resume:
-                self._check_same_run(run)
+                self.check_same_run(run)
                 return
             shutil.rmtree(self.partial)
         try:
@@ -61,12 +65,31 @@ class OutputFolder:
             ) from error
 
     def complete(self) -> None:
-        """Gives the partial folder its final name."""
-        if self.final.exists():
-            shutil.rmtree(self.final)
-        self.partial.rename(self.final)
+        """Gives the partial folder its final name; nothing that can be done again is thrown away before."""
+        put_in_place(self.partial, self.final)
+        shutil.rmtree(self.final / CHECKPOINTS, ignore_errors=True)
+
+    def check_same_run(self, run: str) -> None:
+        """Raises OutputError where a finished or unfinished run was another one."""
+        file = self.run_file if self.is_finished() else self.partial_run_file
+        if _that_matters(_text(file)) != _that_matters(run):
+            raise OutputError(
+                f"--resume goes on with the same run, but '{file}' differs from what is asked now. "
+                "Repeat the earlier options (or pass that file as --recipe), or start anew with --overwrite."
+            )
+
+    def earlier_precision(self) -> str | None:
+        """The number format that an earlier start of the run chose for itself."""
+        file = self.run_file if self.is_finished() else self.partial_run_file
+        precision = _that_matters(_text(file)).get("train", {}).get("precision")
+        return str(precision) if precision else None
 
     def _refuse_what_stands_there(self, *, resume: bool, overwrite: bool) -> None:
+        if self.final.is_mount():
+            raise OutputError(
+                f"the output folder must be made at the end of the run, by a rename; '{self.final}' is a mount point, "
+                "which cannot be. Choose a folder inside it with -o."
+            )
         if self.final.exists() and not self._is_empty_folder():
             if not overwrite:
                 raise OutputError(
@@ -87,10 +110,34 @@ class OutputFolder:
     def _is_empty_folder(self) -> bool:
         return self.final.is_dir() and not any(self.final.iterdir())
 
-    def _check_same_run(self, run: str) -> None:
-        earlier = self.partial_run_file.read_text("utf-8") if self.partial_run_file.is_file() else None
-        if earlier != run:
-            raise OutputError(
-                f"--resume goes on with the same run, but '{self.partial_run_file}' differs from what is asked now. "
-                "Repeat the earlier options (or pass that file as --recipe), or start anew with --overwrite."
-            )
+
+def _text(file: Path) -> str:
+    return file.read_text("utf-8") if file.is_file() else ""
+
+
+def _that_matters(run: str) -> dict[str, Any]:
+    """The entries of a run that decide its numbers, and not only how it is prepared, stored or shown."""
+    try:
+        entries = tomllib.loads(run)
+    except tomllib.TOMLDecodeError:
+        return {}
+    for name in CHANGES_NO_NUMBER:
+        entries.get("train", {}).pop(name, None)
+    return entries
+
+
+def keep_data(folder: Path, fingerprint: str) -> None:
+    """Notes what a training in a folder reads, or compares it with what it read when it began.
+
+    Raises:
+        OutputError: The data has changed since then.
+    """
+    file = folder / CHECKPOINTS / "data.txt"
+    earlier = _text(file)
+    if earlier and earlier != fingerprint:
+        raise OutputError(
+            f"--resume goes on with the same training data, but it has changed since '{folder}' was begun (fingerprint "
+            f"{earlier} then, {fingerprint} now). Bring the earlier data back, or start anew with --overwrite."
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(fingerprint, "utf-8")
