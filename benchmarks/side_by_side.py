@@ -82,12 +82,12 @@ def by_turns(
     """
     agreement, cost, other = "", Cost(), Cost()
     for _ in range(repeats):
-        result, reference = _run(ours, cost), _run(theirs, other)
+        result, reference = run_once(ours, cost), run_once(theirs, other)
         agreement = agree(result, reference)
     return agreement, cost, other
 
 
-def _run(function: Callable[[], Any], cost: Cost) -> Any:
+def run_once(function: Callable[[], Any], cost: Cost) -> Any:
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     CLEAR.write_text("5")  # sets the highest resident memory back to the present one
