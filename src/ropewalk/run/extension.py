@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ropewalk.run.runfile import RunFile
     from ropewalk.run.training import Trained
     from ropewalk.run.watch_text import WatchText
+    from ropewalk.train.progress import StepReport
 
 
 DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -42,15 +43,8 @@ class Reporter(Protocol):
     def stage(self, text: str) -> None:
         """A new stage of the work begins."""
 
-    def step(
-        self,
-        step: int,
-        steps: int,
-        loss: float | None,
-        *,
-        tokens_per_second: float | None = None,
-        peak_memory_bytes: int | None = None,
-    ) -> None:
+    @property
+    def step(self) -> StepReport:
         """A training step is done."""
 
     def advance(self, label: str, done: int, total: int) -> None:
@@ -63,15 +57,7 @@ class Silent:
     def stage(self, text: str) -> None:
         """Says nothing."""
 
-    def step(
-        self,
-        step: int,
-        steps: int,
-        loss: float | None,
-        *,
-        tokens_per_second: float | None = None,
-        peak_memory_bytes: int | None = None,
-    ) -> None:
+    def step(self, *_: object, **__: object) -> None:
         """Says nothing."""
 
     def advance(self, label: str, done: int, total: int) -> None:
