@@ -417,3 +417,16 @@ def test_a_report_reads_as_a_paragraph():
         "  dropped 7 x not JSON (a.jsonl:0, a.jsonl:1, a.jsonl:2, a.jsonl:3, a.jsonl:4, ...)",
         "  changed 1 x split at turn borders (a.jsonl:9)",
     ]
+
+
+def test_a_packed_text_is_unpacked_however_short_it_is(tmp_path):
+    import gzip
+
+    (tmp_path / "note.txt.gz").write_bytes(gzip.compress(b"one line\nanother\n"))
+    (example,) = read_examples(str(tmp_path / "note.txt.gz"), Tally())
+    assert example.text == "one line\nanother\n"
+
+
+def test_endings_are_read_whatever_their_case(tmp_path):
+    (tmp_path / "UP.JSONL").write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert [example.text for example in read_examples(str(tmp_path / "UP.JSONL"), Tally())] == ["a", "b"]

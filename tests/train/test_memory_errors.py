@@ -166,3 +166,13 @@ def test_the_available_memory_is_the_least_limit_that_is_set():
         assert available_bytes(CPU) == found // 2
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+
+def test_the_mask_between_documents_is_named_and_what_does_without_it():
+    with (
+        pytest.raises(MemoryShortageError) as refused,
+        step_must_fit(settings(), 2**17, trained_length=8192, shape=lambda: SHAPE, device=CPU, packed=True),
+    ):
+        impossible_allocation()
+    assert f"mask between documents {4 * 2**34 / 1e9:.1f} GB" in str(refused.value)
+    assert f'data.packing = "none": -{4 * 2**34 / 1e9:.1f} GB' in str(refused.value)

@@ -113,6 +113,7 @@ class Step:
         fused_layers: Norms and MLPs are fused kernels.
         eager_attention: One layer's attention scores exist as a whole.
         teacher: The original model is held besides, in the numbers of the activations.
+        packed: Windows of several documents carry a float32 mask between them, `[window, window]` each.
         shards: Devices over which weights, gradients and optimizer states are spread.
     """
 
@@ -133,6 +134,7 @@ class Step:
     fused_layers: bool = False
     eager_attention: bool = False
     teacher: bool = False
+    packed: bool = False
     shards: int = 1
 
     @property
@@ -170,6 +172,8 @@ def estimate(shape: Shape, step: Step) -> MemoryEstimate:
         parts["activations of all layers"] = shape.layers * layer_bytes(shape, step, at_peak=False) * tokens
     elif step.activation_checkpointing == "on":
         parts["kept inputs of the layers"] = checkpoints
+    if step.packed:
+        parts["mask between documents"] = FLOAT32 * step.window * step.tokens
     loss, layer = _loss(shape, step), _layer(shape, step)
     parts |= loss if sum(loss.values()) > sum(layer.values()) else layer  # never both at a time
     largest_first = sorted(parts.items(), key=lambda part: -part[1])

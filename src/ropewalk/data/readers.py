@@ -120,7 +120,7 @@ def text_pieces(file: Path) -> Iterator[str]:
     Raises:
         DataError: The file is empty, not UTF-8, or cannot be read.
     """
-    if file.stat().st_size <= PIECE:
+    if file.stat().st_size <= PIECE and file.suffix.lower() != ".gz":
         yield read_text(file).removeprefix(BYTE_ORDER_MARK)
         return
     rest = ""

@@ -204,6 +204,11 @@ class TrainingWindows(Dataset[dict[str, torch.Tensor]]):
             return _item(tokens, np.where(supervised, tokens, IGNORED), positions, np.zeros_like(tokens))
         return self._text_window(self.sources[source].stretch(index), rng)
 
+    @property
+    def packed(self) -> bool:
+        """Whether some windows hold several documents, and a mask between them."""
+        return any(source.packing != "none" and len(source.packs) for source in self.sources)
+
     def describe(self, number: int) -> str:
         """Which documents window `number` holds, for messages: `modules/a.py and modules/b.py`."""
         source, index = self.mix.place(number)

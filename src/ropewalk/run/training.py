@@ -85,6 +85,7 @@ def train_and_save(plan: Plan, folder: Path, tell: Reporter, *, watch_text: Watc
         shape=lambda: shape_of(plan.config),
         device=default_device(),
         devices=data_parallel_size(),
+        packed=windows.packed,
     )
     with fits, tile_mlps(trainable.model, tile_of(settings, plan.window)):
         record = trainer.train(

@@ -68,6 +68,7 @@ def step_must_fit(
     shape: Callable[[], Shape],
     device: torch.device,
     devices: int = 1,
+    packed: bool = False,
 ) -> Iterator[None]:
     """Explains it if the training inside runs out of memory.
 
@@ -78,6 +79,7 @@ def step_must_fit(
         shape: Gives the model's shape; called only if it is needed.
         device: Where the model is.
         devices: Those that read different windows.
+        packed: Some windows hold several documents.
 
     Raises:
         MemoryShortageError: A step did not fit.
@@ -88,7 +90,8 @@ def step_must_fit(
         if not is_out_of_memory(error):
             raise
         model = shape()
-        needed = estimate(model, step_of(settings, model, window, device=device, devices=devices))
+        step = step_of(settings, model, window, device=device, devices=devices)
+        needed = estimate(model, replace(step, packed=packed))
         advice = memory_advice(
             needed, available_bytes(device), settings, trained_length=trained_length, has_host=device.type != "cpu"
         )
@@ -216,6 +219,8 @@ def _savings(
         found.append(Saving('precision = "bfloat16"', _in_bfloat16(step), harmless=False))
     if step.teacher:
         found.append(Saving("restoration = 0", {"teacher": False}, harmless=False))
+    if step.packed:
+        found.append(Saving('data.packing = "none"', {"packed": False}))
     if step.eager_attention:
         found.append(Saving('attention = "sdpa"', {"eager_attention": False}))
     if trained_length is not None and step.window > trained_length:
