@@ -1,6 +1,7 @@
 """Writes what the documents take from the register and from `results/`: a whole page, and marked parts of others.
 
-python scripts/make_docs.py            writes docs/methods.md, and the marked parts of README and docs/builtin-model.md
+python scripts/make_docs.py            writes docs/methods.md, the pages of docs/reproduction/, and the marked parts of
+                                       README and docs/builtin-model.md
 python scripts/make_docs.py --check    exits 1 if a committed page is not what the register and the results say
 """
 
@@ -18,8 +19,9 @@ from rich.console import Console
 
 from ropewalk import methods, positions
 from ropewalk.method import DOCSTRING_LABELS, Method
+from ropewalk.report.reproduction import reproduction_page
 from ropewalk.report.tables import demo_tables, evaluation_tables
-from ropewalk.result import Comparison, DemoResult, EvaluationResult
+from ropewalk.result import Comparison, DemoResult, EvaluationResult, Reproduction
 from ropewalk.rope import Rope
 from ropewalk.sampler import Sampler
 
@@ -35,6 +37,7 @@ RESULTS = ROOT / "results"
 PAGE = ROOT / "docs" / "methods.md"
 README = ROOT / "README.md"
 MODEL_PAGE = ROOT / "docs" / "builtin-model.md"
+REPRODUCTION = ROOT / "docs" / "reproduction"
 WIDTH = 100
 SHOWN = Rope(head_dim=128, base=10_000.0, trained_length=4096)
 TARGET = 32_768
@@ -173,7 +176,20 @@ def pages() -> dict[Path, str]:
         PAGE: page(),
         README: filled(README, {"methods": short_table(), "demo": demo_text(), "control": control_text()}),
         MODEL_PAGE: filled(MODEL_PAGE, {"curve": curve_table(), "measured": measured_text()}),
+        **{REPRODUCTION / f"{folder.name}.md": study_page(folder) for folder in studies()},
     }
+
+
+def studies() -> list[Path]:
+    """The folders of the papers in miniature whose results are committed."""
+    return sorted(path.parent for path in (RESULTS / "reproduction").glob("*/result.json"))
+
+
+def study_page(folder: Path) -> str:
+    """The page of a study, from its result alone."""
+    result = Reproduction.model_validate_json((folder / "result.json").read_text("utf-8"))
+    beside = f"../../results/reproduction/{folder.name}/"
+    return reproduction_page(result, beside=beside, protocol="protocol.md")
 
 
 def filled(path: Path, parts: dict[str, str]) -> str:

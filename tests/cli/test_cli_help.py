@@ -38,6 +38,7 @@ PROMISED = {
         *("--head-dim", "--base", "--trained-length", "--target-length", "--at", "--layers", "--draws", "--seed"),
         *("--set", "--json", "--cite"),
     },
+    "reproduce": {"--quick", "--output", "-o", "--json"},
 }
 
 

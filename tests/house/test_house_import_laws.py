@@ -22,6 +22,7 @@ TRESPASSES = [
     ("methods/abf.py", "ropewalk.analysis", UPWARD),
     ("adapters/trespass.py", "ropewalk.train", UPWARD),
     ("run/trespass.py", "ropewalk.cli", UPWARD),
+    ("run/trespass.py", "ropewalk.reproduce", UPWARD),
     ("methods/trespass.py", "torch", TORCH),
     ("positions/trespass.py", "transformers", TORCH),
     ("analysis/trespass.py", "torch", TORCH),
@@ -30,6 +31,7 @@ TRESPASSES = [
     ("bounds.py", "ropewalk.sequential", UPWARD),
     ("evals/trespass.py", "transformers", TRANSFORMERS),
     ("run/trespass.py", "transformers", TRANSFORMERS),
+    ("reproduce/trespass.py", "transformers", TRANSFORMERS),
     ("cli/trespass.py", "transformers", TRANSFORMERS),
 ]
 

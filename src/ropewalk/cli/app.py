@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ropewalk.cli import demo, evaluate, explain, extend, inspect, report
+from ropewalk.cli import demo, evaluate, explain, extend, inspect, report, reproduce
 from ropewalk.errors import RopewalkError
 from ropewalk.version import __version__
 
@@ -80,4 +80,14 @@ def build(verbs: tuple[Callable[..., None], ...]) -> typer.Typer:
     return application
 
 
-app = build((demo.demo, extend.extend, evaluate.evaluate, report.report, inspect.inspect, explain.explain))
+app = build(
+    (
+        demo.demo,
+        extend.extend,
+        evaluate.evaluate,
+        report.report,
+        inspect.inspect,
+        explain.explain,
+        reproduce.reproduce,
+    )
+)

@@ -163,7 +163,7 @@ def _refuse_foreign_folder(folder: Path) -> None:
 
 
 def _check_same(found: Conditions, wanted: Conditions, path: Path) -> None:
-    differing = sorted(_differences(found.conditions, wanted.conditions))
+    differing = sorted(differences(found.conditions, wanted.conditions))
     if differing:
         raise OutputError(
             f"an unfinished evaluation is continued only under the same conditions; '{path}' differs from what is "
@@ -172,9 +172,10 @@ def _check_same(found: Conditions, wanted: Conditions, path: Path) -> None:
         )
 
 
-def _differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
+def differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """Names of the entries in which two nested mappings differ, such as `plan.seed`."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in found.keys() | wanted.keys():
-            yield from _differences(found.get(key), wanted.get(key), f"{name}.{key}" if name else str(key))
+            yield from differences(found.get(key), wanted.get(key), f"{name}.{key}" if name else str(key))
     elif found != wanted:
         yield name

@@ -38,7 +38,7 @@ def write_evaluation(directory: Path, result: EvaluationResult, samples: Sequenc
     written = result.model_copy(update={"samples_file": SAMPLES})
     lines = "".join(sample.model_dump_json(exclude_none=True) + "\n" for sample in samples)
     # Samples first: whoever finds a result finds its samples.
-    _write(directory / SAMPLES, lines)
+    write_text(directory / SAMPLES, lines)
     write_record(directory / RESULT, written)
     return written
 
@@ -49,7 +49,7 @@ def write_record(path: Path, record: Record) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    _write(path, record.model_dump_json(indent=1) + "\n")
+    write_text(path, record.model_dump_json(indent=1) + "\n")
 
 
 def refuse_earlier(directory: Path, *, overwrite: bool) -> None:
@@ -84,7 +84,12 @@ def read_evaluation(directory: Path) -> tuple[EvaluationResult, list[SampleResul
     return result, samples
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text beside its place, then moves it there; makes the folder if it does not exist.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,10 +18,24 @@ from ropewalk.result.records import (
     SampleResult,
     find_estimate,
 )
+from ropewalk.result.reproduction import (
+    AGAINST_CUT,
+    CellReading,
+    CellRecord,
+    Effect,
+    Panel,
+    RateRecord,
+    Reproduction,
+    State,
+    Verdict,
+)
 from ropewalk.result.watching import Measurement, WatchResult
 
 __all__ = [
+    "AGAINST_CUT",
     "FORMAT_VERSION",
+    "CellReading",
+    "CellRecord",
     "Certificate",
     "CertificateCell",
     "CertificateReference",
@@ -29,6 +43,7 @@ __all__ = [
     "ControlRecord",
     "DataReport",
     "DemoResult",
+    "Effect",
     "EntropyComparison",
     "EntropyResult",
     "Environment",
@@ -41,11 +56,16 @@ __all__ = [
     "Measurement",
     "ModelRecord",
     "NllCheck",
+    "Panel",
+    "RateRecord",
     "Reason",
     "Record",
+    "Reproduction",
     "SampleResult",
     "SourceReport",
     "SourceWindows",
+    "State",
+    "Verdict",
     "WatchResult",
     "find_estimate",
 ]

@@ -41,7 +41,16 @@ if TYPE_CHECKING:
     Evaluation = tuple[EvaluationResult, list[SampleResult]]
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["PARTIAL", "Checkpoint", "evaluate", "load_checkpoint", "measure", "weights_fingerprint"]
+__all__ = [
+    "PARTIAL",
+    "Checkpoint",
+    "Order",
+    "evaluate",
+    "evaluate_order",
+    "load_checkpoint",
+    "measure",
+    "weights_fingerprint",
+]
 
 PARTIAL = ".partial"
 
@@ -121,6 +130,17 @@ def evaluate(
     checkpoint = load_checkpoint(model)
     if output is None:
         return _measured(checkpoint, order, Journal(), progress)[0]
+    return evaluate_order(checkpoint, order, output, overwrite=overwrite, progress=progress)
+
+
+def evaluate_order(
+    checkpoint: Checkpoint, order: Order, output: Path, *, overwrite: bool = False, progress: Progress | None = None
+) -> EvaluationResult:
+    """Measures a loaded checkpoint and writes the result; goes on with what `OUTPUT.partial` holds of it.
+
+    Raises:
+        RopewalkError: See `ropewalk.errors`.
+    """
     folder = output.resolve()
     partial = folder.with_name(folder.name + PARTIAL)
     with Journal(partial, _conditions(checkpoint, order), replace=overwrite) as journal:

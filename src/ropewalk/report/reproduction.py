@@ -1,0 +1,260 @@
+"""The page of a paper in miniature, as Markdown: verdicts, tables, how cells were made. Every number from a record."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from ropewalk.report.markdown import markdown_table
+from ropewalk.report.theory import theory_section
+from ropewalk.result import AGAINST_CUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ropewalk.result import CellReading, CellRecord, Reproduction, Verdict
+
+FIGURE = "figure.png"
+UNTOUCHED = "untouched"
+K_MAX_SHARE = 0.2  # of the trials; Position Interpolation, section 3.4
+WORDS = {
+    "paired_nll": "perplexity of the last tokens of windows, by the context that they are given",
+    "paired_nll_against_cut": "NLL of the same tokens minus the untouched model's with its context cut to the old "
+    "window, nats/token; below 0 the longer context is worth something",
+    "key_value": "share of key-value records found, by length of the context",
+    "passkey": "share of pass keys found, all distances together",
+}
+THEORY = {"pi"}  # studies whose page recomputes the paper's bounds
+
+
+def reproduction_page(result: Reproduction, *, beside: str = "", protocol: str | None = None) -> str:
+    """The page.
+
+    Args:
+        result: The study's record.
+        beside: Where the figure lies, seen from the page: empty, or a path that ends in a slash.
+        protocol: Link to the page with the rule; None names it without a link.
+    """
+    parts = [
+        f"# {result.title}" + (": the quick set" if result.quick else ""),
+        _head(result, protocol),
+        f"![{'; '.join(panel.title for panel in result.panels)}]({beside}{FIGURE})",
+        "## Verdicts",
+        *_verdicts(result),
+        "## Measured",
+        *(block for _, shown in _tables(result) for block in shown),
+        *_depth_tables(result),
+        "## How the models were made",
+        _cells(result.cells),
+        *_rates(result),
+        *([theory_section()] if result.study in THEORY and not result.quick else []),
+        "## What to know",
+        *result.notes,
+        _provenance(result),
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def verdict_table(result: Reproduction) -> Table:
+    """The verdicts for a terminal."""
+    table = Table(box=None, pad_edge=False, title=None)
+    for name in ("verdict", "claim", "ours", "the smallest that counts"):
+        table.add_column(name, overflow="fold")
+    for verdict in result.verdicts:
+        table.add_row(_state(verdict), verdict.words, _ours(verdict), f"{verdict.smallest_effect:+g}")
+    return table
+
+
+def k_max(readings: Iterable[CellReading]) -> int | None:
+    """The longest distance up to which every distance has at least a fifth of its keys found, tokens; 0 if none has.
+
+    Args:
+        readings: Of one cell, by depth. A key at depth d of a window of L tokens stands L (1 - d) before its end.
+    """
+    reached = None
+    for reading in sorted(readings, key=lambda r: -(r.estimate.depth or 0.0)):
+        reached = reached or 0
+        if reading.estimate.value < K_MAX_SHARE - 1e-9:
+            break
+        reached = round(reading.estimate.length * (1 - (reading.estimate.depth or 0.0)))
+    return reached
+
+
+def _head(result: Reproduction, protocol: str | None) -> str:
+    rule = f"[protocol]({protocol})" if protocol else "protocol (docs/reproduction/protocol.md)"
+    what = "few cells" if result.quick else "all cells"
+    command = f"ropewalk reproduce {result.study}" + (" --quick" if result.quick else "")
+    return (
+        f"[arXiv:{result.paper}](https://arxiv.org/abs/{result.paper}) on the model `{result.model}`, trained window "
+        f"{result.trained_length:,} tokens: {what}. Made by `{command}` in {_duration(result.wall_seconds)} of "
+        f"{result.environment.threads} threads; judged by the rule of the {rule}, which was written down before. "
+        "Brackets are 95 % intervals. This page is generated from its result file."
+    )
+
+
+def _verdicts(result: Reproduction) -> list[str]:
+    blocks = []
+    for headline, title in ((True, "What the paper stands on:"), (False, "Further:")):
+        chosen = [verdict for verdict in result.verdicts if verdict.headline == headline]
+        if chosen:
+            rows = [
+                (f"{v.words} ({v.source})", v.figure, _ours(v), f"{v.smallest_effect:+g}", _state(v, bold=True))
+                for v in chosen
+            ]
+            blocks += [title, markdown_table(("claim", "paper's figure", "ours", ">counts from", "verdict"), rows)]
+    return blocks
+
+
+def _ours(verdict: Verdict) -> str:
+    effect = verdict.effect
+    if effect is None:
+        return "-"
+    seeds = {0: "", 1: ", 1 seed"}.get(len(effect.seeds), f", {len(effect.seeds)} seeds")
+    failed = f", {effect.failed} failed" if effect.failed else ""
+    return (
+        f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}] {verdict.unit}: {verdict.contrast} "
+        f"({len(effect.documents)} {_documents(verdict.unit)}{seeds}{failed})"
+    )
+
+
+def _documents(unit: str) -> str:
+    """What the columns of a table of this unit are."""
+    return "contexts" if unit.startswith("share") else "documents"
+
+
+def _state(verdict: Verdict, *, bold: bool = False) -> str:
+    state = f"**{verdict.state}**" if bold else verdict.state
+    return f"{state}: {verdict.because}" if verdict.because else state
+
+
+def _tables(result: Reproduction) -> list[tuple[str, tuple[str, str]]]:
+    """A table for each exam and measure: cells by length."""
+    plain = [reading for reading in result.readings if reading.estimate.depth is None]
+    kinds = list(dict.fromkeys((reading.of, reading.estimate.measure) for reading in plain))
+    return [(of, _length_table(result, plain, of, measure)) for of, measure in kinds]
+
+
+def _length_table(result: Reproduction, readings: Sequence[CellReading], of: str, measure: str) -> tuple[str, str]:
+    chosen = [r for r in readings if (r.of, r.estimate.measure) == (of, measure)]
+    lengths = sorted({reading.estimate.length for reading in chosen})
+    about = {cell.name: cell.about for cell in result.cells}
+    rows = []
+    for name, group in groupby(chosen, key=lambda reading: reading.cell):
+        found = {reading.estimate.length: reading for reading in group}
+        seeds = max(reading.seeds for reading in found.values())
+        trained = any(cell.name == name and cell.seed is not None for cell in result.cells)
+        values = [_value(found[length], measure) if length in found else "-" for length in lengths]
+        rows.append((about[name], str(seeds) if trained else "-", *values))
+    cut = result.find(UNTOUCHED, of, measure, result.trained_length)
+    if cut is not None and measure.endswith("_nll"):
+        values = [_value(cut, measure) if length >= result.trained_length else "-" for length in lengths]
+        rows.insert(1, (f"untouched, context cut to {result.trained_length:,}", "-", *values))
+    title = f"**{of}**: {WORDS.get(measure, measure)}"
+    basis = chosen[0].estimate
+    return f"{title} ({basis.clusters} {_documents(basis.unit)}).", markdown_table(
+        ("model", ">seeds", *(f">{length:,}" for length in lengths)), rows
+    )
+
+
+def _value(reading: CellReading, measure: str) -> str:
+    estimate = reading.estimate
+    if measure.endswith("_nll"):
+        value, low, high = (math.exp(number) for number in (estimate.value, estimate.low, estimate.high))
+        return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    if measure.endswith(AGAINST_CUT):
+        return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return f"{estimate.value:.2f} [{max(0.0, estimate.low):.2f}, {min(1.0, estimate.high):.2f}]"
+
+
+def _depth_tables(result: Reproduction) -> list[str]:
+    """Recall by depth for the cells of a panel, and k_max of every cell whose keys were asked for by distance."""
+    blocks = []
+    for panel in result.panels:
+        if panel.at is None:
+            continue
+        by_cell = {name: _by_depth(result, name, panel.of, panel.measure, panel.at) for name in panel.cells}
+        depths = sorted({r.estimate.depth or 0.0 for readings in by_cell.values() for r in readings})
+        about = {cell.name: cell.about for cell in result.cells}
+        rows = []
+        for depth in depths:
+            cells = [{r.estimate.depth: r for r in readings}.get(depth) for readings in by_cell.values()]
+            rows.append((f"{depth:.3g}", *("-" if r is None else _value(r, panel.measure) for r in cells)))
+        head = (">depth", *(f">{about.get(name, name)}" for name in by_cell))
+        blocks += [f"**{panel.title}**, {panel.at:,} tokens.", markdown_table(head, rows)]
+        if panel.measure == "passkey":
+            blocks += _k_max_table(result, panel.of, panel.at)
+    return blocks
+
+
+def _k_max_table(result: Reproduction, of: str, length: int) -> list[str]:
+    rows = []
+    for name, about in {cell.name: cell.about for cell in result.cells}.items():
+        reached = k_max(_by_depth(result, name, of, "passkey", length))
+        if reached is not None:
+            rows.append((about, f"{reached:,}"))
+    words = (
+        f"**k_max**: the distance up to which at least {K_MAX_SHARE:.0%} of the pass keys are found at every distance, "
+        "over all seeds together. Distances are counted by depth, so they are right to a prompt's head and question."
+    )
+    return [words, markdown_table(("model", ">k_max, tokens"), rows)]
+
+
+def _by_depth(result: Reproduction, cell: str, of: str, measure: str, length: int) -> list[CellReading]:
+    return [
+        r
+        for r in result.readings
+        if (r.cell, r.of, r.estimate.measure, r.estimate.length) == (cell, of, measure, length)
+        and r.estimate.depth is not None
+    ]
+
+
+def _cells(cells: Sequence[CellRecord]) -> str:
+    rows = []
+    for _, group in groupby(sorted(cells, key=lambda cell: cell.name), key=lambda cell: cell.name):
+        members = list(group)
+        first = members[0]
+        train = (first.run or {}).get("train", {})
+        seeds = ", ".join(str(cell.seed) for cell in members if cell.seed is not None)
+        loss = f"{sum(c.losses[-1] for c in members) / len(members):.3f}" if first.losses else "-"
+        rate = f"{train['learning_rate']:g}" if first.losses else "-"
+        precision = str(train["precision"]) if first.losses else "-"
+        seconds = sum(cell.wall_seconds for cell in members) / len(members)
+        method = (first.about, first.method, str(first.steps), f"{first.tokens:,}", rate, precision)
+        rows.append((*method, seeds or "-", loss, f"{seconds:,.0f}"))
+    columns = ("model", "method", ">steps", ">tokens", ">peak rate", "precision", "seeds", ">last loss", ">seconds")
+    return markdown_table(columns, rows)
+
+
+def _rates(result: Reproduction) -> list[str]:
+    if not result.rates:
+        return ["No learning rate was searched for: every cell takes the rate that is written in the run file."]
+    rows = [
+        (record.name, "; ".join(f"{r:g}: {v:.3f}" for r, v in zip(record.rates, record.values, strict=True)), at)
+        for record in result.rates
+        for at in (f"{record.chosen:g}" + (" (at the edge)" if record.chosen in _ends(record.rates) else ""),)
+    ]
+    return [f"Learning rates by {result.rates[0].of}:", markdown_table(("search", "rate: nats/token", "chosen"), rows)]
+
+
+def _ends(rates: Sequence[float]) -> tuple[float, float]:
+    return min(rates), max(rates)
+
+
+def _provenance(result: Reproduction) -> str:
+    here = result.environment
+    data = ", ".join(
+        f"{name} {fingerprint}" for name, fingerprint in sorted(result.data.items()) if fingerprint != "none"
+    )
+    return (
+        f"ropewalk {here.ropewalk}, Python {here.python}, torch {here.torch}, transformers {here.transformers}, NumPy "
+        f"{here.numpy}, {here.device}. Texts: {data}."
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

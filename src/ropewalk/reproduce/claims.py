@@ -1,0 +1,154 @@
+"""A paper's claim, what is subtracted from what to judge it, and the rule by which it is judged.
+
+The rule stands in docs/reproduction/protocol.md and was written down before any run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ropewalk.reproduce.readings import Reading, interval_of, table_of, unit_of_documents
+from ropewalk.result import Effect, Verdict
+from ropewalk.statistics import clustered_proportion, proportion_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ropewalk.reproduce.readings import Samples, Table
+    from ropewalk.statistics import Interval
+
+Decision = Literal["holds", "does not hold", "undecided"]
+NO_SPREAD = "Newcombe, because no answer differs"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that a paper says, as a difference that can be measured.
+
+    Attributes:
+        name: Such as `adapts-faster-8x`.
+        source: Where the paper says it.
+        words: The claim, in our words.
+        figure: The paper's own numbers, as text.
+        terms: Weights and readings whose sum is positive if the claim holds.
+        contrast: That sum in words.
+        smallest_effect: Smallest difference that counts, in the unit of the readings; below 0 for a claim that
+            something is lost by at most so much.
+        headline: Whether the paper stands on it.
+        mechanism_only: Why the size of this model forbids a verdict; None if it does not.
+    """
+
+    name: str
+    source: str
+    words: str
+    figure: str
+    terms: tuple[tuple[float, Reading], ...]
+    contrast: str
+    smallest_effect: float
+    headline: bool = False
+    mechanism_only: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """Of the effect."""
+        return "share of answers" if self.terms[0][1].is_share else "nats/token"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Names of the cells that it needs."""
+        return tuple(dict.fromkeys(reading.cell for _, reading in self.terms))
+
+
+def minus(first: Reading, second: Reading) -> tuple[tuple[float, Reading], ...]:
+    """The terms of a difference: first - second."""
+    return ((1.0, first), (-1.0, second))
+
+
+def judge(claim: Claim, samples: Samples) -> Verdict:
+    """The verdict on a claim.
+
+    Args:
+        claim: The claim.
+        samples: Of all cells that are done.
+
+    Raises:
+        MeasurementError: Cells that were measured on different documents, or on too few.
+    """
+    table = table_of(claim.terms, samples)
+    effect = None if table is None else _effect(claim, table, samples)
+    verdict = Verdict(
+        claim=claim.name,
+        source=claim.source,
+        words=claim.words,
+        figure=claim.figure,
+        contrast=claim.contrast,
+        unit=claim.unit,
+        smallest_effect=claim.smallest_effect,
+        headline=claim.headline,
+        state="not measured",
+        effect=effect,
+    )
+    if effect is None:
+        missing = [name for name in claim.cells if name not in samples]
+        return verdict.model_copy(update={"because": f"no cell {', '.join(missing) or 'of a common seed'}"})
+    if claim.mechanism_only is not None:
+        state = "cannot be judged at this scale"
+        return verdict.model_copy(update={"state": state, "because": claim.mechanism_only})
+    state = decide(effect.low, effect.high, claim.smallest_effect, seeds=len(effect.seeds))
+    return verdict.model_copy(update={"state": state})
+
+
+def decide(low: float, high: float, smallest_effect: float, *, seeds: int) -> Decision:
+    """The rule.
+
+    Args:
+        low: Lower end of the 95 % interval of the effect, which is positive in the claimed direction.
+        high: Its upper end.
+        smallest_effect: Smallest effect that counts; below 0 for a claim that something is lost by at most so much.
+        seeds: Trainings on each side. A single one does not show what another would change, so the interval is widened
+            by the size of the smallest effect on both sides. 0 where nothing is trained.
+    """
+    allowance = abs(smallest_effect) if seeds == 1 else 0.0
+    if low - allowance >= smallest_effect:
+        return "holds"
+    if high + allowance < smallest_effect:
+        return "does not hold"
+    return "undecided"
+
+
+def _effect(claim: Claim, table: Table, samples: Samples) -> Effect:
+    reading = claim.terms[0][1]
+    interval = _without_spread(claim, table, samples) or interval_of(table, unit=unit_of_documents(reading))
+    return Effect(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        interval=interval.method,
+        seeds=table.seeds,
+        documents=table.documents,
+        table=tuple(tuple(float(value) for value in row) for row in table.values),
+        failed=table.failed,
+    )
+
+
+def _without_spread(claim: Claim, table: Table, samples: Samples) -> Interval | None:
+    """Where all answers of all cells agree nothing varies, and a bootstrap would be certain; Newcombe's is not.
+
+    A difference of two cells that both find nothing, or everything, says little: it shows a floor, not an equality.
+    """
+    if not claim.terms[0][1].is_share or table.values.min() < table.values.max() or len(claim.terms) != 2:
+        return None
+    tables = [table_of([(1.0, reading)], samples) for _, reading in claim.terms]
+    first, second = (clustered_proportion(t.values[0], t.documents) for t in tables if t is not None)
+    interval = proportion_difference(second, first)
+    return type(interval)(
+        interval.value, interval.low, interval.high, interval.level, NO_SPREAD, interval.samples, interval.clusters
+    )
+
+
+def contradictions(one: Iterable[Verdict], other: Iterable[Verdict]) -> tuple[str, ...]:
+    """Claims that hold by the verdicts of one run and do not by those of another."""
+    states = {verdict.claim: verdict.state for verdict in other}
+    opposite = {"holds": "does not hold", "does not hold": "holds"}
+    return tuple(v.claim for v in one if v.state in opposite and states.get(v.claim) == opposite[v.state])

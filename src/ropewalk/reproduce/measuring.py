@@ -1,0 +1,230 @@
+"""Makes the model of a cell and measures it: once, whatever happens in between.
+
+FOLDER/samples/                    training examples that cells bring along
+FOLDER/cells/LABEL/conditions.json everything that the cell's numbers depend on, written before any work
+FOLDER/cells/LABEL/model.partial   the training while it runs; a killed one goes on from its last checkpoint
+FOLDER/cells/LABEL/EXAM/           result.json and samples.jsonl of each exam; EXAM.partial while it is measured
+FOLDER/cells/LABEL/cell.json       the cell's record; the cell is done, and its weights are gone
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import tomllib
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ropewalk import adapters
+from ropewalk.data.corpus import standard_library
+from ropewalk.errors import InterruptedRunError, OutputError
+from ropewalk.evals.environment import environment
+from ropewalk.evals.journal import differences
+from ropewalk.evals.store import RESULT, read_evaluation, write_record
+from ropewalk.reproduce.texts import texts
+from ropewalk.result import CellRecord, ExtensionResult
+from ropewalk.run.checkpoint import load_checkpoint, settings_fingerprint, weights_fingerprint
+from ropewalk.run.device import default_device
+from ropewalk.run.evaluation import Order, evaluate_order
+from ropewalk.run.extension import run_extension
+from ropewalk.run.output import CHANGES_NO_NUMBER, RECORDS
+from ropewalk.run.precision import fastest_precision
+from ropewalk.run.runfile import BUILT_IN
+from ropewalk.run.training_data import paths_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ropewalk.reproduce.cells import Cell
+    from ropewalk.result import EvaluationResult, SampleResult
+    from ropewalk.run.extension import Reporter
+    from ropewalk.run.runfile import RunFile
+
+CELLS, SAMPLES = "cells", "samples"
+CELL, CONDITIONS, MODEL = "cell.json", "conditions.json", "model"
+
+
+@dataclass(frozen=True)
+class MeasuredCell:
+    """A cell that is done.
+
+    Attributes:
+        record: How it was made.
+        results: What was measured, by exam.
+        samples: The samples behind it, by exam.
+        fresh: It was measured now, and not found.
+    """
+
+    record: CellRecord
+    results: Mapping[str, EvaluationResult]
+    samples: Mapping[str, list[SampleResult]]
+    fresh: bool
+
+
+def measure_cell(cell: Cell, folder: Path, reporter: Reporter) -> MeasuredCell:
+    """Trains and measures a cell, goes on with one that was killed, or reads one that is done.
+
+    Args:
+        cell: The cell; its learning rate is settled.
+        folder: The study's folder.
+        reporter: Hears of stages, steps and samples.
+
+    Raises:
+        InterruptedRunError: Ctrl-C while training; the same call goes on.
+        OutputError: The folder holds this cell under other conditions, or cannot be written.
+        RopewalkError: See `run_extension` and `evaluate_order`.
+    """
+    place = folder / CELLS / cell.label
+    run = _with_samples(cell, folder)
+    _check_conditions(place, conditions(cell, run))
+    if (place / CELL).is_file():
+        return _read(cell, place)
+    started = time.monotonic()
+    made = _made(run, place / MODEL, reporter) if run is not None else None
+    checkpoint = load_checkpoint(place / MODEL if made else cell.model, name=cell.label)
+    for exam in cell.exams:
+        if not (place / exam.name / RESULT).is_file():
+            documents = texts(exam.texts).documents if exam.texts else {}
+            order = Order(exam.plan, documents)
+            evaluate_order(checkpoint, order, place / exam.name, progress=reporter.advance)
+    record = CellRecord(
+        name=cell.name,
+        seed=cell.seed,
+        about=cell.about,
+        method=checkpoint.method,
+        run=None if made is None else _resolved(place / MODEL),
+        losses=made.losses if made else (),
+        tokens=made.tokens if made else 0,
+        wall_seconds=time.monotonic() - started,
+    )
+    write_record(place / CELL, record)
+    shutil.rmtree(place / MODEL, ignore_errors=True)
+    return _read(cell, place, fresh=True)
+
+
+def settled_precision(folder: Path) -> str:
+    """The number format of every training of a study: that of the cells that are there, else what is fast here.
+
+    What is fast is found by a clock, so it must be asked once: a study whose cells differ in it compares nothing.
+    """
+    for path in sorted((folder / CELLS).glob(f"*/{CONDITIONS}")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(path.read_text("utf-8"))["run"]["train"]["precision"])
+    return fastest_precision(default_device())
+
+
+def conditions(cell: Cell, run: RunFile | None) -> dict[str, Any]:
+    """Everything that the numbers of a cell depend on, as JSON knows it."""
+    source = adapters.resolve_source(cell.model)
+    here = environment(default_device())
+    return {
+        "run": None if run is None else _that_matters(run),
+        "training_text": None if run is None else [_text_fingerprint(path) for path in paths_of(run.data)],
+        "exams": {
+            exam.name: {
+                "plan": json.loads(json.dumps(asdict(exam.plan))),
+                "texts": texts(exam.texts).fingerprint if exam.texts else None,
+            }
+            for exam in cell.exams
+        },
+        "model": {"weights": weights_fingerprint(source), "settings": settings_fingerprint(source)},
+        "versions": here.model_dump(include={"ropewalk", "torch", "transformers", "numpy", "device"}),
+    }
+
+
+def _with_samples(cell: Cell, folder: Path) -> RunFile | None:
+    """The cell's run, reading the samples that it brings along, if any."""
+    if cell.run is None or cell.samples is None:
+        return cell.run
+    path = folder / SAMPLES / cell.samples.name
+    if not path.is_file():
+        cell.samples.write(folder / SAMPLES, adapters.load_tokenizer(cell.model))
+    data = cell.run.data.model_copy(update={"files": (str(path),)})
+    return cell.run.model_copy(update={"data": data})
+
+
+def _that_matters(run: RunFile) -> dict[str, Any]:
+    """The entries that decide numbers. Where a file lies decides none; what it holds is a condition of its own."""
+    values = run.model_dump(mode="json", exclude_none=True)
+    for name in CHANGES_NO_NUMBER:
+        values["train"].pop(name, None)
+    values["data"].pop("files", None)
+    return values
+
+
+def _text_fingerprint(path: str) -> str:
+    if path == BUILT_IN:
+        return standard_library(held_out=False).fingerprint
+    with open(path, "rb") as file:  # noqa: PTH123 - a run file's paths are texts
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _check_conditions(place: Path, wanted: dict[str, Any]) -> None:
+    """Writes what a cell depends on, or compares it with what stands there.
+
+    Raises:
+        OutputError: The cell was begun under other conditions, or the folder cannot be written.
+    """
+    path = place / CONDITIONS
+    if not path.is_file():
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"a study keeps its cells in a folder; '{place}' cannot be written: {error.strerror}. "
+                "Choose another place with -o."
+            ) from error
+        return
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    differing = sorted(differences(found, wanted))
+    if differing:
+        raise OutputError(
+            f"cells of one study are made under the same conditions; '{place}' differs from what is asked now in: "
+            f"{', '.join(differing)}. Remove that folder to measure the cell again, or choose another place with -o."
+        )
+
+
+def _made(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
+    try:
+        return run_extension(run, model, resume=True, reporter=reporter)
+    except InterruptedRunError as error:
+        raise InterruptedRunError(
+            f"a study was stopped while the model of '{model.parent.name}' was trained; everything done so far is kept "
+            "under its folder. The same command goes on where it stopped."
+        ) from error
+
+
+def _resolved(model: Path) -> dict[str, Any]:
+    """The resolved run; of training files only the names, because a record is read on other machines."""
+    run = tomllib.loads((model / RECORDS / "run.toml").read_text("utf-8"))
+    if "files" in run.get("data", {}):
+        run["data"]["files"] = [PurePath(file).name for file in run["data"]["files"]]
+    return run
+
+
+def _read(cell: Cell, place: Path, *, fresh: bool = False) -> MeasuredCell:
+    try:
+        record = CellRecord.model_validate_json((place / CELL).read_text("utf-8"))
+    except (OSError, ValidationError) as error:
+        raise OutputError(
+            f"a finished cell must hold {CELL} as this version of ropewalk writes it; '{place}' does not "
+            f"({type(error).__name__}). Remove that folder to measure the cell again."
+        ) from error
+    read = {exam.name: read_evaluation(place / exam.name) for exam in cell.exams}
+    return MeasuredCell(
+        record=record.model_copy(update={"about": cell.about}),
+        results={name: result for name, (result, _) in read.items()},
+        samples={name: samples for name, (_, samples) in read.items()},
+        fresh=fresh,
+    )

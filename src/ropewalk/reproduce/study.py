@@ -1,0 +1,204 @@
+"""A study: the cells, claims and figures of one paper, and the run that fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ropewalk import adapters
+from ropewalk.errors import DivergenceError
+from ropewalk.evals.environment import environment
+from ropewalk.evals.store import RESULT, write_record, write_text
+from ropewalk.report.reproduction import FIGURE, UNTOUCHED, reproduction_page
+from ropewalk.report.reproduction_figure import write_reproduction_figure
+from ropewalk.reproduce.claims import judge
+from ropewalk.reproduce.measuring import measure_cell, settled_precision
+from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
+from ropewalk.result import CellRecord, Reproduction
+from ropewalk.run.device import default_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ropewalk.reproduce.cells import Cell
+    from ropewalk.reproduce.claims import Claim
+    from ropewalk.reproduce.measuring import MeasuredCell
+    from ropewalk.reproduce.search import Search
+    from ropewalk.result import CellReading, Panel, RateRecord, SampleResult
+    from ropewalk.run.extension import Reporter
+
+PAGE = "page.md"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One paper in miniature.
+
+    Attributes:
+        name: `pi`, `entropy-abf` or `cream`.
+        title: Of the page.
+        paper: arXiv number.
+        quick: Whether this is the quick set.
+        cells: In the order of work: what matters most comes first.
+        claims: What is judged.
+        shown: Exams and measures that tables show, such as `("modules", "paired_nll")`.
+        depths: Lengths at which recall is shown by depth, by exam and measure.
+        panels: Of the figure.
+        searches: For learning rates, before all cells; a cell whose search is not among them takes its default.
+        defaults: Rates by the name of a search that is not made.
+        notes: What the reader should know.
+    """
+
+    name: str
+    title: str
+    paper: str
+    quick: bool
+    cells: tuple[Cell, ...]
+    claims: tuple[Claim, ...]
+    shown: tuple[tuple[str, str], ...]
+    panels: tuple[Panel, ...]
+    depths: tuple[tuple[str, str, int], ...] = ()
+    searches: tuple[Search, ...] = ()
+    defaults: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def run_study(study: Study, folder: Path, reporter: Reporter) -> Reproduction:
+    """Measures every cell that is not done yet, judges the claims, and writes result, figure and page.
+
+    Args:
+        study: The study.
+        folder: Keeps cells and result; the same folder and study go on where they stopped.
+        reporter: Hears of cells, stages, steps and samples.
+
+    Raises:
+        InterruptedRunError: Ctrl-C while training.
+        RopewalkError: See `ropewalk.reproduce.measuring.measure_cell`.
+    """
+    work = _Work(study, folder, reporter)
+    for search in study.searches:
+        for cell in search.cells:
+            work.measure(cell)
+        record = search.choose(work.samples)
+        if record is not None:
+            work.rates[search.name] = record
+    for cell in study.cells:
+        work.measure(cell)
+    result = _result(study, work)
+    write_record(folder / RESULT, result)
+    write_reproduction_figure(result, folder / FIGURE)
+    write_text(folder / PAGE, reproduction_page(result))
+    return result
+
+
+class _Work:
+    """Cells as they get done, with the time that is left."""
+
+    def __init__(self, study: Study, folder: Path, reporter: Reporter) -> None:
+        self.study, self.folder, self.reporter = study, folder, reporter
+        self.precision = settled_precision(folder)
+        self.rates: dict[str, RateRecord] = {}
+        self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
+        self.records: list[CellRecord] = []
+        self.data: dict[str, str] = {}
+        self.diverged: list[str] = []
+        self.waiting = [*(c for s in study.searches for c in s.cells), *study.cells]
+        self.total = len(self.waiting)
+        self.paid: list[tuple[float, float]] = []  # cost and seconds of what was measured
+
+    def measure(self, cell: Cell) -> None:
+        """Measures the next cell, and says how much time is left."""
+        self.waiting.pop(0)
+        cell = self.settled(cell)
+        number = self.total - len(self.waiting)
+        self.reporter.stage(f"cell {number} of {self.total}: {cell.label}")
+        try:
+            done = measure_cell(cell, self.folder, self.reporter)
+        except DivergenceError as error:
+            self.diverged.append(cell.label)
+            self.reporter.stage(f"{cell.label} diverged and is left out: {error}")
+            return
+        self.keep(cell, done)
+        found = "measured before" if not done.fresh else f"{done.record.wall_seconds:,.0f} s"
+        self.reporter.stage(f"cell {number} of {self.total}: {cell.label}: {found}{self.left()}")
+
+    def settled(self, cell: Cell) -> Cell:
+        """The cell with the study's precision and the learning rate that its search chose."""
+        cell = cell.in_precision(self.precision)
+        if cell.search is None:
+            return cell
+        if cell.search in self.rates:
+            return cell.at_rate(self.rates[cell.search].chosen)
+        defaults = {search.name: search.default for search in self.study.searches} | self.study.defaults
+        return cell.at_rate(defaults[cell.search])
+
+    def keep(self, cell: Cell, done: MeasuredCell) -> None:
+        """Files a cell that is done."""
+        self.records.append(done.record)
+        self.samples.setdefault(cell.name, {})[cell.seed] = dict(done.samples)
+        for name, result in done.results.items():
+            self.data.setdefault(name, result.data)
+        if done.fresh:
+            self.paid.append((cell.cost, done.record.wall_seconds))
+
+    def left(self) -> str:
+        """The time that is left, by what was measured so far; nothing where nothing was."""
+        cost = sum(cost for cost, _ in self.paid)
+        if not cost or not self.waiting:
+            return ""
+        seconds = sum(seconds for _, seconds in self.paid) / cost * sum(cell.cost for cell in self.waiting)
+        return f", about {seconds / 60:,.0f} min left"
+
+
+def _result(study: Study, work: _Work) -> Reproduction:
+    base = study.cells[0].model
+    trained_length = adapters.read_model_config(base).rope.trained_length
+    notes = list(study.notes)
+    if work.diverged:
+        notes.append(f"Diverged, and left out: {', '.join(work.diverged)}.")
+    return Reproduction(
+        study=study.name,
+        title=study.title,
+        paper=study.paper,
+        quick=study.quick,
+        model=Path(base).name,
+        trained_length=trained_length,
+        data=work.data,
+        cells=tuple(work.records),
+        readings=tuple(_readings(study, work, trained_length)),
+        rates=tuple(work.rates.values()),
+        verdicts=tuple(judge(claim, work.samples) for claim in study.claims),
+        panels=study.panels,
+        notes=tuple(notes),
+        environment=environment(default_device()),
+        wall_seconds=sum(record.wall_seconds for record in work.records),
+    )
+
+
+def _readings(study: Study, work: _Work, trained_length: int) -> Iterator[CellReading]:
+    cells = {cell.name: cell for cell in study.cells}
+    for cell in cells.values():
+        exams = {exam.name: exam for exam in cell.exams}
+        for of, measure in study.shown:
+            for length in exams[of].plan.lengths if of in exams else ():
+                reading = Reading(cell.name, of, measure, length)
+                yield from _read(reading, work)
+                if not reading.is_share:
+                    yield from _read(reading, work, against=Reading(UNTOUCHED, of, measure, trained_length))
+        for of, measure, length in study.depths:
+            if of in exams:
+                yield from _read_depths(Reading(cell.name, of, measure, length), work)
+
+
+def _read(
+    reading: Reading, work: _Work, *, depth: float | None = None, against: Reading | None = None
+) -> Sequence[CellReading]:
+    found = cell_reading(reading, work.samples, depth=depth, against=against)
+    return () if found is None else (found,)
+
+
+def _read_depths(whole: Reading, work: _Work) -> Iterator[CellReading]:
+    for depth in depths_of(whole, work.samples):
+        at = Reading(whole.cell, whole.of, whole.measure, whole.length, (depth, depth))
+        yield from _read(at, work, depth=depth)

@@ -1,0 +1,191 @@
+"""A paper in miniature: its cells, what was read off them, and what that says of the paper's claims."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ropewalk.result.records import FORMAT_VERSION, Environment, Estimate, Record
+
+State = Literal["holds", "does not hold", "undecided", "cannot be judged at this scale", "not measured"]
+
+# Ending of a measure: its value minus the untouched model's on the same tokens with the context cut to the old window.
+AGAINST_CUT = "_against_cut"
+
+
+class CellRecord(Record):
+    """One model of a study: how it was made. What was measured of it are the study's readings.
+
+    Attributes:
+        name: The same for every seed, such as `linear-8x`.
+        seed: Of the training; None where nothing was trained.
+        about: What tables call it.
+        method: Phrase such as `linear, factor 8`, or `untouched`.
+        run: The resolved run; None for the untouched model.
+        losses: Loss of each training step, nats per supervised token.
+        tokens: Tokens read in training, supervised or not.
+        wall_seconds: Training and measuring.
+    """
+
+    name: str
+    seed: int | None
+    about: str
+    method: str
+    run: dict[str, Any] | None
+    losses: tuple[float, ...]
+    tokens: int
+    wall_seconds: float
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return len(self.losses)
+
+
+class CellReading(Record):
+    """A number of a cell, over all its seeds.
+
+    Attributes:
+        cell: Name of the cell.
+        of: Name of the measurement, such as `modules`.
+        seeds: Number of trainings that it rests on.
+        estimate: The number; its measure is that of the samples, such as `paired_nll`.
+    """
+
+    cell: str
+    of: str
+    seeds: int
+    estimate: Estimate
+
+
+class Effect(Record):
+    """A contrast as it was measured: positive in the claimed direction.
+
+    Attributes:
+        low, high: 95 % interval over seeds and documents.
+        interval: How it was made.
+        seeds: Seeds of the rows of the table.
+        documents: Documents (or contexts) of its columns.
+        table: The difference of each seed on each document, `[seeds][documents]`.
+        failed: Documents that were left out because a sample of theirs failed.
+    """
+
+    value: float
+    low: float
+    high: float
+    interval: str
+    seeds: tuple[int, ...]
+    documents: tuple[str, ...]
+    table: tuple[tuple[float, ...], ...]
+    failed: int = 0
+
+
+class Verdict(Record):
+    """What the cells say of one claim.
+
+    Attributes:
+        claim: Its name.
+        source: Where the paper makes it, such as `table 1`.
+        words: The claim in our words.
+        figure: The paper's own numbers for it, as text.
+        contrast: What was subtracted from what.
+        unit: Of effect and smallest effect.
+        smallest_effect: Smallest difference that counts.
+        headline: Whether the paper stands on it.
+        state: The verdict.
+        because: Why it cannot be judged, or what is missing; empty otherwise.
+        effect: None where a cell is missing.
+    """
+
+    claim: str
+    source: str
+    words: str
+    figure: str
+    contrast: str
+    unit: str
+    smallest_effect: float
+    headline: bool
+    state: State
+    because: str = ""
+    effect: Effect | None = None
+
+
+class RateRecord(Record):
+    """A search for a learning rate.
+
+    Attributes:
+        name: Of the search.
+        of: What the rates were compared by.
+        rates: Learning rates.
+        values: Mean loss of each on the validation split, nats/token; lower is better.
+        chosen: The rate with the smallest.
+    """
+
+    name: str
+    of: str
+    rates: tuple[float, ...]
+    values: tuple[float, ...]
+    chosen: float
+
+
+class Panel(Record):
+    """One panel of a study's figure.
+
+    Attributes:
+        title: Above it.
+        of: Name of the measurement.
+        measure: Measure of the samples.
+        cells: Names of the cells, each a line.
+        at: Length at which depth is the axis; None for context length as the axis.
+    """
+
+    title: str
+    of: str
+    measure: str
+    cells: tuple[str, ...]
+    at: int | None = None
+
+
+class Reproduction(Record):
+    """A study: a paper's claims, judged on a small model.
+
+    Attributes:
+        study: `pi`, `entropy-abf` or `cream`.
+        title: Of the page.
+        paper: arXiv number.
+        quick: Whether this is the quick set: few cells, one seed.
+        model: The base model.
+        trained_length: Its window, tokens.
+        data: Fingerprint of the texts of each measurement.
+        cells: In the order in which they were measured; those of searches first.
+        readings: What tables and figures show.
+        rates: Learning rates that were searched for.
+        verdicts: One for each claim.
+        panels: Of the figure.
+        notes: What the reader should know besides, in words.
+    """
+
+    format_version: int = FORMAT_VERSION
+    study: str
+    title: str
+    paper: str
+    quick: bool
+    model: str
+    trained_length: int
+    data: dict[str, str]
+    cells: tuple[CellRecord, ...]
+    readings: tuple[CellReading, ...]
+    rates: tuple[RateRecord, ...]
+    verdicts: tuple[Verdict, ...]
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]
+    environment: Environment
+    wall_seconds: float
+
+    def find(self, cell: str, of: str, measure: str, length: int, depth: float | None = None) -> CellReading | None:
+        """The reading with these properties, or None."""
+        for reading in self.readings:
+            estimate = reading.estimate
+            found = (reading.cell, reading.of, estimate.measure, estimate.length, estimate.depth)
+            if found == (cell, of, measure, length, depth):
+                return reading
+        return None

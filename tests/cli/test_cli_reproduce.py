@@ -1,0 +1,73 @@
+"""`ropewalk reproduce`: a slip is answered with one paragraph, and a result that is there is printed again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ropewalk.evals.plan import EvaluationPlan
+from ropewalk.reproduce import papers
+from ropewalk.reproduce.cells import Cell, Exam
+from ropewalk.reproduce.claims import Claim, minus
+from ropewalk.reproduce.readings import Reading
+from ropewalk.reproduce.study import Study
+from ropewalk.result import Panel, Reproduction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LENGTHS = (160, 256)
+EXAM = Exam("text", EvaluationPlan(lengths=LENGTHS, scored=16, windows_per_document=1, tasks=("paired",)), "validation")
+
+
+def untouched_alone(*, quick: bool) -> Study:
+    """A study of the untouched model, which takes a second."""
+    readings = [Reading("untouched", "text", "paired_nll", length) for length in LENGTHS]
+    claim = Claim("context", "table 1", "More context helps.", "-", minus(*readings), "near minus far", 0.02)
+    return Study(
+        name="pi",
+        title="The untouched model",
+        paper="2306.15595",
+        quick=quick,
+        cells=(Cell("untouched", "untouched", None, (EXAM,)),),
+        claims=(claim,),
+        shown=(("text", "paired_nll"),),
+        panels=(Panel(title="Perplexity", of="text", measure="paired_nll", cells=("untouched",)),),
+    )
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study `pi`, made small."""
+    monkeypatch.setitem(papers.STUDIES, "pi", untouched_alone)
+
+
+def test_a_paper_that_is_not_there_is_refused_with_those_that_are(run: Callable[..., Any]) -> None:
+    outcome = run("reproduce", "creme")
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert "no study is called 'creme'; did you mean 'cream'? Known: cream, entropy-abf, pi." in outcome.paragraph
+
+
+def test_an_output_that_is_a_file_is_refused(run: Callable[..., Any], small: None, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    outcome = run("reproduce", "pi", "-o", str(tmp_path / "file"))
+    assert outcome.exit_code == 2
+    assert "a study keeps its cells in a folder" in outcome.paragraph
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_verdicts_are_printed_and_the_files_named(run: Callable[..., Any], small: None, tmp_path: Path) -> None:
+    outcome = run("reproduce", "pi", "--quick", "-o", str(tmp_path / "new"))
+    assert outcome.exit_code == 0, outcome.err
+    assert "More context helps." in outcome.out
+    assert "page.md" in outcome.out
+    assert "cell 1 of 1: untouched" in outcome.err
+
+
+def test_the_json_is_the_result(run: Callable[..., Any], small: None, tmp_path: Path) -> None:
+    outcome = run("reproduce", "pi", "-o", str(tmp_path / "new"), "--json")
+    printed = Reproduction.model_validate(json.loads(outcome.out))
+    assert printed == Reproduction.model_validate_json((tmp_path / "new" / "result.json").read_text())
