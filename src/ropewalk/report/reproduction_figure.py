@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DASHES = ("-", "--", ":", "-.")
 LABEL_WIDTH, LABEL_GAP = 18, 0.06
 PANEL_INCHES = (5.6, 4.2)
+CAPTION_LETTERS = 15  # in an inch
 
 
 def reproduction_figure(result: Reproduction) -> Figure:
@@ -39,7 +40,8 @@ def reproduction_figure(result: Reproduction) -> Figure:
         _draw(axes, result, panel)
     for axes in places[len(result.panels) :]:
         axes.set_visible(False)
-    figure.text(0.62 / size[0], 0.12 / size[1], caption(result), fontsize=8, color=style.INK, va="bottom")
+    words = textwrap.fill(caption(result), round(CAPTION_LETTERS * (size[0] - 0.7)))
+    figure.text(0.62 / size[0], 0.06 / size[1], words, fontsize=8, color=style.INK, va="bottom")
     return figure
 
 
