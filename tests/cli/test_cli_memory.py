@@ -21,6 +21,7 @@ def test_a_step_that_does_not_fit_is_explained_and_leaves_nothing_behind(tmp_pat
     )
     assert done.returncode == 2
     assert "Error: a training step must fit the memory of its device; a step of 16 x 8,192 tokens needs" in done.stderr
-    assert 'Enough: activation_checkpointing = "on"' in done.stderr
+    assert "mask between documents 4.3 GB" in done.stderr
+    assert "Enough: micro_batch = 1" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())

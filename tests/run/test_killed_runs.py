@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import tomli_w
-from conftest import WINDOW
 
 KILLS = 10
+WINDOW = 64  # of the checkpoints
 
 
 def test_ten_kills_change_no_bit_of_the_weights(checkpoints, text_file, tmp_path):

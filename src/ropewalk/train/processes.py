@@ -81,6 +81,7 @@ def on_first(work: Callable[[], Value]) -> Value:
             error = refusal
     value, error = shared((value, error))
     if error is not None:
+        leave_the_others()  # all have heard; a process that ends with the group open may be aborted
         raise error if is_first() else SystemExit(REFUSED)
     return value  # type: ignore[no-any-return]
 
