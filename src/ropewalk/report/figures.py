@@ -124,7 +124,7 @@ def _perplexity_panel(axes: Any, results: Sequence[EvaluationResult]) -> None:
             labels.append((points[-1].value, "\n".join(textwrap.wrap(result.model.method, LABEL_WIDTH)), colour))
     axes.set_ylabel("perplexity per token (lower is better)", fontsize=style.FONT["size"], color=style.INK)
     _plain_log_axis(axes)
-    _label_ends(axes, labels)
+    label_ends(axes, labels)
 
 
 def _recall_panel(axes: Any, results: Sequence[EvaluationResult]) -> None:
@@ -145,7 +145,7 @@ def _recall_panel(axes: Any, results: Sequence[EvaluationResult]) -> None:
         _line(axes, points, style.colour(method), dashes, marker, aside)
         labels.append((points[-1].value, f"{style.method_name(method)}: {words}", style.colour(method)))
     axes.set_ylabel("share of right answers (higher is better)", fontsize=style.FONT["size"], color=style.INK)
-    _label_ends(axes, labels)
+    label_ends(axes, labels)
 
 
 def _band(axes: Any, points: Sequence[Estimate], colour: str) -> None:
@@ -204,17 +204,26 @@ def _mark_trained(axes: Any, trained_lengths: set[int]) -> None:
         )
 
 
-def _label_ends(axes: Any, labels: Sequence[tuple[float, str, str]]) -> None:
-    """Writes each line's name beside its last point, moved apart where they would overlap."""
+def label_ends(
+    axes: Any, labels: Sequence[tuple[float, str, str]], *, line: float = LABEL_GAP, size: float = 9
+) -> None:
+    """Writes each line's name beside its last point, moved apart where they would overlap.
+
+    Args:
+        axes: The panel.
+        labels: Height of each last point, in the panel's data, with its name and colour.
+        line: Height of a line of text, as a share of the panel's.
+        size: Of the letters, in points.
+    """
     if not labels:
         return
     # Asking for the limits makes matplotlib settle them, without which the labels stand where the data were not yet.
     axes.set_ylim(axes.get_ylim())
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(to_axes.transform((1.0, value))[1]) for value, _, _ in labels]
-    gap = LABEL_GAP * max(text.count("\n") + 1 for _, text, _ in labels)
-    for (_, text, colour), height in zip(labels, spread(heights, gap, edge=(gap - LABEL_GAP) / 2), strict=True):
-        axes.text(1.03, height, text, transform=axes.transAxes, color=colour, fontsize=9, va="center", clip_on=False)
+    gap = line * max(text.count("\n") + 1 for _, text, _ in labels)
+    for (_, text, colour), height in zip(labels, spread(heights, gap, edge=(gap - line) / 2), strict=True):
+        axes.text(1.03, height, text, transform=axes.transAxes, color=colour, fontsize=size, va="center", clip_on=False)
 
 
 def spread(heights: Sequence[float], gap: float, *, edge: float = 0.0) -> list[float]:

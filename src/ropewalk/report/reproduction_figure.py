@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ropewalk.report import style
-from ropewalk.report.figures import spread
+from ropewalk.report.figures import label_ends
 from ropewalk.report.png import write_png
 from ropewalk.result import AGAINST_CUT
 
@@ -88,7 +88,7 @@ def _draw(axes: Any, result: Reproduction, panel: Panel) -> None:
         axes.plot(places, values, dashes, color=colour, marker="o", markersize=3.5, linewidth=1.7, clip_on=False)
         labels.append((values[-1], "\n".join(textwrap.wrap(about[name].about, LABEL_WIDTH)), colour))
     _axes(axes, result, panel, is_loss=is_loss)
-    _label_ends(axes, labels)
+    label_ends(axes, labels, line=LABEL_GAP, size=8)
 
 
 def _colour(name: str, method: str) -> str:
@@ -154,14 +154,3 @@ def _axes(axes: Any, result: Reproduction, panel: Panel, *, is_loss: bool) -> No
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(style.FAINT)
-
-
-def _label_ends(axes: Any, labels: Sequence[tuple[float, str, str]]) -> None:
-    if not labels:
-        return
-    axes.set_ylim(axes.get_ylim())
-    to_axes = axes.transData + axes.transAxes.inverted()
-    heights = [float(to_axes.transform((1.0, value))[1]) for value, _, _ in labels]
-    gap = LABEL_GAP * max(text.count("\n") + 1 for _, text, _ in labels)
-    for (_, text, colour), height in zip(labels, spread(heights, gap, edge=(gap - LABEL_GAP) / 2), strict=True):
-        axes.text(1.03, height, text, transform=axes.transAxes, color=colour, fontsize=8, va="center", clip_on=False)
