@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ropewalk.data.collate import collate
+from ropewalk.data.collate import PADDING, collate
 from ropewalk.train.loss import read
+from ropewalk.train.objective import training_forward
 from ropewalk.train.restoration import Restoration, divergence, original_inputs
 
 LENGTH, WINDOW, VOCABULARY = 10, 24, 64
@@ -126,3 +127,20 @@ def test_a_window_shorter_than_the_trained_one_is_taught_whole(tiny_llama):
     reading = read(student, data, fused=True)
     whole, beyond = (Restoration(teacher, length, 1.0).loss(reading, data, fused=True) for length in (WINDOW, 999))
     assert torch.equal(whole, beyond)
+
+
+def test_what_is_padding_in_a_batch_is_taught_to_no_model_that_trains_on_it(tiny_llama):
+    """Through the forward of a training: a window padded in a batch is taught as much as the same one alone."""
+    teacher, student = models(tiny_llama)
+    ids = torch.randint(0, VOCABULARY, (2, WINDOW), generator=torch.Generator().manual_seed(1))
+    rows = [
+        {"input_ids": row, "labels": row, "position_ids": torch.arange(WINDOW), "segment_ids": torch.zeros_like(row)}
+        for row in ids
+    ]
+    rows[0]["segment_ids"] = torch.where(torch.arange(WINDOW) < 4, 0, PADDING)
+    restored = []
+    with training_forward(student, fused=True, restoration=Restoration(teacher, LENGTH, 1.0)):
+        for windows in (rows, rows[:1], rows[1:]):
+            restored.append(float(student(**collate(windows))[1].detach()))
+    together, short, long = restored
+    assert together == pytest.approx((4 * short + LENGTH * long) / (4 + LENGTH), rel=1e-4)
