@@ -9,8 +9,9 @@ import pytest
 
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.reproduce import papers
-from ropewalk.reproduce.cells import Cell, Exam
+from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
+from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.study import Study
 from ropewalk.result import Panel, Reproduction
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LENGTHS = (160, 256)
-EXAM = Exam("text", EvaluationPlan(lengths=LENGTHS, scored=16, windows_per_document=1, tasks=("paired",)), "validation")
+EXAM = EvaluationExam(
+    "text", EvaluationPlan(lengths=LENGTHS, scored=16, windows_per_document=1, tasks=("paired",)), "validation"
+)
 
 
 def untouched_alone(*, quick: bool) -> Study:

@@ -7,16 +7,21 @@ import dataclasses
 import numpy as np
 
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell, Exam
+from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
+from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.runs import recipe
 from ropewalk.reproduce.study import Study
 from ropewalk.result import Panel, SampleResult
 
 LENGTHS = (160, 256)
-TEXT = Exam("text", EvaluationPlan(lengths=LENGTHS, scored=16, windows_per_document=1, tasks=("paired",)), "validation")
-RECALL = Exam("recall", EvaluationPlan(lengths=(256,), contexts=2, keys=4, new_tokens=5, tasks=("key-value",)))
+TEXT = EvaluationExam(
+    "text", EvaluationPlan(lengths=LENGTHS, scored=16, windows_per_document=1, tasks=("paired",)), "validation"
+)
+RECALL = EvaluationExam(
+    "recall", EvaluationPlan(lengths=(256,), contexts=2, keys=4, new_tokens=5, tasks=("key-value",))
+)
 
 
 def small_cell(method: str = "linear", *, seed: int = 0, steps: int = 1, **entries) -> Cell:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from studies import LENGTHS, losses, small_cell, small_study, untouched_cell
+from studies import LENGTHS, RECALL, TEXT, losses, small_cell, small_study, untouched_cell
 
 from ropewalk.adapters import resolve_source
 from ropewalk.errors import InterruptedRunError, OutputError
@@ -119,6 +119,37 @@ def test_a_study_that_grows_makes_only_what_is_new(done):
     assert heard.steps == 2
     assert more.cells[:3] == result.cells
     assert more.verdicts[0].effect.seeds == (0, 1)
+
+
+def test_a_cell_that_gets_another_exam_is_measured_by_that_alone(tmp_path):
+    cell = dataclasses.replace(small_cell().at_rate(1e-4), exams=(TEXT,))
+    first = measure_cell(cell, tmp_path, Silent(), keep_model=True)
+    heard = Heard()
+    more = dataclasses.replace(cell, exams=(TEXT, RECALL))
+    second = measure_cell(more, tmp_path, heard)
+    assert heard.steps == 0, "the model was kept"
+    assert (second.samples["text"], second.fresh) == (first.samples["text"], True)
+    assert second.record.wall_seconds > first.record.wall_seconds
+    assert measure_cell(cell, tmp_path, heard).record.losses == first.record.losses, "fewer exams may be asked later"
+    other = dataclasses.replace(RECALL, plan=dataclasses.replace(RECALL.plan, contexts=3))
+    with pytest.raises(OutputError, match=r"differs from what is asked now in: exams.recall.plan.contexts\. Remove"):
+        measure_cell(dataclasses.replace(cell, exams=(other,)), tmp_path, Silent())
+
+
+def test_a_cell_whose_model_was_not_kept_is_trained_again_for_another_exam(tmp_path):
+    cell = dataclasses.replace(small_cell().at_rate(1e-4), exams=(RECALL,))
+    first = measure_cell(cell, tmp_path, Silent())
+    heard = Heard()
+    second = measure_cell(dataclasses.replace(cell, exams=(RECALL, TEXT)), tmp_path, heard)
+    assert (heard.steps, second.record.losses) == (1, first.record.losses)
+
+
+def test_conditions_that_cannot_be_read_are_refused(tmp_path):
+    place = tmp_path / "cells" / "untouched"
+    place.mkdir(parents=True)
+    (place / "conditions.json").write_text("half a fi")
+    with pytest.raises(OutputError, match=r"differs from what is asked now in: conditions\.json\. Remove that folder"):
+        measure_cell(untouched_cell(), tmp_path, Silent())
 
 
 def test_a_cell_under_other_conditions_is_refused_with_what_differs(done):

@@ -23,6 +23,9 @@ def reproduce(
             "[default: reproduction/PAPER, with -quick for the quick set]",
         ),
     ] = None,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep the weights of finished cells, in DIR/cells/CELL/model.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Reproduce or refute a paper's claims on a small model.
@@ -38,7 +41,7 @@ def reproduce(
     chosen = study(paper, quick=quick)
     folder = output or Path("reproduction") / (paper + ("-quick" if quick else ""))
     with LiveReporter() as reporter:
-        result = run_study(chosen, folder, reporter)
+        result = run_study(chosen, folder, reporter, keep_models=keep_models)
     if as_json:
         show_json(result.model_dump(mode="json"))
         return

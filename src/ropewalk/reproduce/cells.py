@@ -6,37 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.reproduce.exams import tokens_of
+
 if TYPE_CHECKING:
-    from ropewalk.evals.plan import EvaluationPlan
+    from ropewalk.reproduce.exams import Exam
     from ropewalk.reproduce.samples import SampleSet
     from ropewalk.run.runfile import RunFile
 
 TRAINING_PASSES = 3  # a training step costs a forward pass and a backward pass of twice that
-
-
-@dataclass(frozen=True)
-class Exam:
-    """What is measured of a cell, under a name.
-
-    Attributes:
-        name: Such as `modules`; results stand in a folder of that name.
-        plan: Lengths, tasks and sizes.
-        texts: The set of texts, see `ropewalk.reproduce.texts`; None if the plan reads none.
-    """
-
-    name: str
-    plan: EvaluationPlan
-    texts: str | None = None
-
-    @property
-    def tokens(self) -> int:
-        """About so many tokens are read."""
-        plan, total = self.plan, sum(self.plan.lengths)
-        documents = (plan.documents or 16) if self.texts else 0
-        windows = documents * plan.windows_per_document if "paired" in plan.tasks else 0
-        contexts = plan.contexts if "key-value" in plan.tasks else 0
-        contexts += plan.trials * len(plan.depths) if "passkey" in plan.tasks else 0
-        return (windows + contexts) * total
 
 
 @dataclass(frozen=True)
@@ -78,7 +55,7 @@ class Cell:
         if self.run is not None and self.run.train.steps:
             window = self.run.data.window or self.run.target_length or 0
             trained = self.run.train.steps * self.run.train.batch * window
-        return float(TRAINING_PASSES * trained + sum(exam.tokens for exam in self.exams))
+        return float(TRAINING_PASSES * trained + tokens_of(self.exams))
 
     def at_rate(self, learning_rate: float) -> Cell:
         """The same cell with another peak learning rate."""

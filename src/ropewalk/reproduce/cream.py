@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell, Exam
+from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
+from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.search import Search
@@ -18,6 +19,8 @@ from ropewalk.result import Panel
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ropewalk.reproduce.exams import Exam
+
 TRAINED, TARGET = 256, 2048  # tokens
 LENGTHS = (256, 512, 1024, 2048)
 NLL, RECALL, KEYS = "paired_nll", "recall", "key_value"
@@ -25,8 +28,8 @@ MIDDLE = (1 / 3, 2 / 3)  # depths
 SMALLEST = 0.02  # nats per token
 SMALLEST_RECALL = 0.05
 
-RECALL_EXAM = Exam(RECALL, EvaluationPlan(lengths=LENGTHS, contexts=32, tasks=("key-value",)))
-TEXT_EXAM = Exam(MODULES, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), MODULES)
+RECALL_EXAM = EvaluationExam(RECALL, EvaluationPlan(lengths=LENGTHS, contexts=32, tasks=("key-value",)))
+TEXT_EXAM = EvaluationExam(MODULES, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), MODULES)
 EXAMS = (RECALL_EXAM, TEXT_EXAM)
 QUICK_EXAMS = (
     dataclasses.replace(RECALL_EXAM, plan=dataclasses.replace(RECALL_EXAM.plan, lengths=(TRAINED, TARGET))),

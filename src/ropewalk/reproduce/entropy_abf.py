@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell, Exam
+from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
+from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.samples import SampleSet
@@ -19,6 +20,8 @@ from ropewalk.result import AGAINST_CUT, Panel
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ropewalk.reproduce.exams import Exam
+
 TRAINED, TARGET, BEYOND = 256, 1024, 2048  # tokens
 LENGTHS = (256, 512, 1024, 2048)
 BASE = 500.0  # of the built-in model
@@ -29,8 +32,8 @@ SMALLEST = 0.01  # nats per token
 SMALLEST_RECALL = 0.05
 TITLE = "NLL against the context cut to the old window"
 
-TEXT_EXAM = Exam(MODULES, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), MODULES)
-RECALL_EXAM = Exam(RECALL, EvaluationPlan(lengths=LENGTHS, contexts=16, tasks=("key-value",)))
+TEXT_EXAM = EvaluationExam(MODULES, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), MODULES)
+RECALL_EXAM = EvaluationExam(RECALL, EvaluationPlan(lengths=LENGTHS, contexts=16, tasks=("key-value",)))
 EXAMS = (TEXT_EXAM, RECALL_EXAM)
 QUICK_EXAM = dataclasses.replace(TEXT_EXAM, plan=dataclasses.replace(TEXT_EXAM.plan, windows_per_document=2))
 

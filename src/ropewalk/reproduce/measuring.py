@@ -3,8 +3,8 @@
 FOLDER/samples/                    training examples that cells bring along
 FOLDER/cells/LABEL/conditions.json everything that the cell's numbers depend on, written before any work
 FOLDER/cells/LABEL/model.partial   the training while it runs; a killed one goes on from its last checkpoint
-FOLDER/cells/LABEL/EXAM/           result.json and samples.jsonl of each exam; EXAM.partial while it is measured
-FOLDER/cells/LABEL/cell.json       the cell's record; the cell is done, and its weights are gone
+FOLDER/cells/LABEL/EXAM/           what each exam leaves; EXAM.partial while it is measured
+FOLDER/cells/LABEL/cell.json       the cell's record; the cell is done, and its weights are gone if they are not kept
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 import time
 import tomllib
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,10 @@ from ropewalk.data.corpus import standard_library
 from ropewalk.errors import InterruptedRunError, OutputError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.journal import differences
-from ropewalk.evals.store import RESULT, read_evaluation, write_record
-from ropewalk.reproduce.texts import texts
+from ropewalk.evals.store import write_record, write_text
 from ropewalk.result import CellRecord, ExtensionResult
 from ropewalk.run.checkpoint import load_checkpoint, settings_fingerprint, weights_fingerprint
 from ropewalk.run.device import default_device
-from ropewalk.run.evaluation import Order, evaluate_order
 from ropewalk.run.extension import run_extension
 from ropewalk.run.output import CHANGES_NO_NUMBER, RECORDS
 from ropewalk.run.precision import fastest_precision
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ropewalk.reproduce.cells import Cell
-    from ropewalk.result import EvaluationResult, SampleResult
+    from ropewalk.result import SampleResult
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
@@ -57,43 +55,45 @@ class MeasuredCell:
 
     Attributes:
         record: How it was made.
-        results: What was measured, by exam.
-        samples: The samples behind it, by exam.
+        data: Fingerprints of the texts that were read, by exam.
+        samples: What was measured, by exam.
         fresh: It was measured now, and not found.
     """
 
     record: CellRecord
-    results: Mapping[str, EvaluationResult]
+    data: Mapping[str, str]
     samples: Mapping[str, list[SampleResult]]
     fresh: bool
 
 
-def measure_cell(cell: Cell, folder: Path, reporter: Reporter) -> MeasuredCell:
+def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bool = False) -> MeasuredCell:
     """Trains and measures a cell, goes on with one that was killed, or reads one that is done.
+
+    A cell that is done and gets another exam is measured by that alone; its model is trained again if it was not kept.
 
     Args:
         cell: The cell; its learning rate is settled.
         folder: The study's folder.
         reporter: Hears of stages, steps and samples.
+        keep_model: The weights stay when the cell is done.
 
     Raises:
         InterruptedRunError: Ctrl-C while training; the same call goes on.
         OutputError: The folder holds this cell under other conditions, or cannot be written.
-        RopewalkError: See `run_extension` and `evaluate_order`.
+        RopewalkError: See `run_extension` and `Exam.measure`.
     """
     place = folder / CELLS / cell.label
     run = _with_samples(cell, folder)
     _check_conditions(place, conditions(cell, run))
-    if (place / CELL).is_file():
-        return _read(cell, place)
+    waiting = [exam for exam in cell.exams if not exam.is_measured(place / exam.name)]
+    earlier = _earlier_record(place)
+    if earlier is not None and not waiting:
+        return _read(cell, place, earlier)
     started = time.monotonic()
     made = _made(run, place / MODEL, reporter) if run is not None else None
     checkpoint = load_checkpoint(place / MODEL if made else cell.model, name=cell.label)
-    for exam in cell.exams:
-        if not (place / exam.name / RESULT).is_file():
-            documents = texts(exam.texts).documents if exam.texts else {}
-            order = Order(exam.plan, documents)
-            evaluate_order(checkpoint, order, place / exam.name, progress=reporter.advance)
+    for exam in waiting:
+        exam.measure(checkpoint, place / exam.name, reporter.advance)
     record = CellRecord(
         name=cell.name,
         seed=cell.seed,
@@ -102,11 +102,12 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter) -> MeasuredCell:
         run=None if made is None else _resolved(place / MODEL),
         losses=made.losses if made else (),
         tokens=made.tokens if made else 0,
-        wall_seconds=time.monotonic() - started,
+        wall_seconds=time.monotonic() - started + (earlier.wall_seconds if earlier else 0.0),
     )
     write_record(place / CELL, record)
-    shutil.rmtree(place / MODEL, ignore_errors=True)
-    return _read(cell, place, fresh=True)
+    if not keep_model:
+        shutil.rmtree(place / MODEL, ignore_errors=True)
+    return _read(cell, place, record, fresh=True)
 
 
 def settled_precision(folder: Path) -> str:
@@ -127,13 +128,7 @@ def conditions(cell: Cell, run: RunFile | None) -> dict[str, Any]:
     return {
         "run": None if run is None else _that_matters(run),
         "training_text": None if run is None else [_text_fingerprint(path) for path in paths_of(run.data)],
-        "exams": {
-            exam.name: {
-                "plan": json.loads(json.dumps(asdict(exam.plan))),
-                "texts": texts(exam.texts).fingerprint if exam.texts else None,
-            }
-            for exam in cell.exams
-        },
+        "exams": {exam.name: exam.conditions() for exam in cell.exams},
         "model": {"weights": weights_fingerprint(source), "settings": settings_fingerprint(source)},
         "versions": here.model_dump(include={"ropewalk", "torch", "transformers", "numpy", "device"}),
     }
@@ -167,32 +162,61 @@ def _text_fingerprint(path: str) -> str:
 
 
 def _check_conditions(place: Path, wanted: dict[str, Any]) -> None:
-    """Writes what a cell depends on, or compares it with what stands there.
+    """Compares what a cell depends on with what stands there, and writes it down together with exams that are new.
 
     Raises:
         OutputError: The cell was begun under other conditions, or the folder cannot be written.
     """
-    path = place / CONDITIONS
-    if not path.is_file():
+    found = _conditions_found(place)
+    exams = dict(found.get("exams", {})) if found else {}
+    differing = sorted(differences(found, wanted | {"exams": exams | wanted["exams"]})) if found else []
+    differing = [name for name in differing if not _is_new_exam(name, exams)]
+    if differing or found == {}:
+        raise OutputError(
+            f"cells of one study are made under the same conditions; '{place}' differs from what is asked now in: "
+            f"{', '.join(differing) or CONDITIONS}. Remove that folder to measure the cell again, or choose another "
+            "place with -o."
+        )
+    if found is None or wanted["exams"].keys() - exams.keys():
+        text = json.dumps(wanted | {"exams": exams | wanted["exams"]}, indent=1) + "\n"
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
-        except OSError as error:
+            write_text(place / CONDITIONS, text)
+        except OutputError as error:
             raise OutputError(
-                f"a study keeps its cells in a folder; '{place}' cannot be written: {error.strerror}. "
+                f"a study keeps its cells in a folder; '{place}' cannot be written: {error.__cause__}. "
                 "Choose another place with -o."
             ) from error
-        return
+
+
+def _conditions_found(place: Path) -> dict[str, Any] | None:
+    """What a cell was begun under; empty if that cannot be read, None if it was not begun."""
+    path = place / CONDITIONS
+    if not path.is_file():
+        return None
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        found = {}
-    differing = sorted(differences(found, wanted))
-    if differing:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_new_exam(difference: str, exams: dict[str, Any]) -> bool:
+    section, _, rest = difference.partition(".")
+    return section == "exams" and rest.partition(".")[0] not in exams
+
+
+def _earlier_record(place: Path) -> CellRecord | None:
+    """The record of a cell that was finished once, be it with fewer exams."""
+    path = place / CELL
+    if not path.is_file():
+        return None
+    try:
+        return CellRecord.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValidationError) as error:
         raise OutputError(
-            f"cells of one study are made under the same conditions; '{place}' differs from what is asked now in: "
-            f"{', '.join(differing)}. Remove that folder to measure the cell again, or choose another place with -o."
-        )
+            f"a finished cell must hold {CELL} as this version of ropewalk writes it; '{place}' does not "
+            f"({type(error).__name__}). Remove that folder to measure the cell again."
+        ) from error
 
 
 def _made(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
@@ -213,18 +237,11 @@ def _resolved(model: Path) -> dict[str, Any]:
     return run
 
 
-def _read(cell: Cell, place: Path, *, fresh: bool = False) -> MeasuredCell:
-    try:
-        record = CellRecord.model_validate_json((place / CELL).read_text("utf-8"))
-    except (OSError, ValidationError) as error:
-        raise OutputError(
-            f"a finished cell must hold {CELL} as this version of ropewalk writes it; '{place}' does not "
-            f"({type(error).__name__}). Remove that folder to measure the cell again."
-        ) from error
-    read = {exam.name: read_evaluation(place / exam.name) for exam in cell.exams}
+def _read(cell: Cell, place: Path, record: CellRecord, *, fresh: bool = False) -> MeasuredCell:
+    read = {exam.name: exam.read(place / exam.name) for exam in cell.exams}
     return MeasuredCell(
         record=record.model_copy(update={"about": cell.about}),
-        results={name: result for name, (result, _) in read.items()},
+        data={name: data for name, (data, _) in read.items()},
         samples={name: samples for name, (_, samples) in read.items()},
         fresh=fresh,
     )

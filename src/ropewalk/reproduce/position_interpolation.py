@@ -7,8 +7,9 @@ import math
 from typing import TYPE_CHECKING
 
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell, Exam
+from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
+from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.search import Search
@@ -18,6 +19,8 @@ from ropewalk.result import AGAINST_CUT, Panel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ropewalk.reproduce.exams import Exam
 
 TRAINED = 256  # tokens: the built-in model's window
 LENGTHS = (256, 512, 1024, 2048)
@@ -32,10 +35,12 @@ SMALLEST = 0.02  # nats per token: two per cent of a perplexity
 SMALLEST_RECALL = 0.1
 KEYS = "distances"
 
-MODULES_EXAM = Exam(MODULES, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), MODULES)
-PROSE_EXAM = Exam(PROSE, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), PROSE)
+MODULES_EXAM = EvaluationExam(
+    MODULES, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), MODULES
+)
+PROSE_EXAM = EvaluationExam(PROSE, EvaluationPlan(lengths=LENGTHS, windows_per_document=4, tasks=("paired",)), PROSE)
 # Table 4: pass keys at evenly spaced distances from the end of a full window.
-KEYS_EXAM = Exam(
+KEYS_EXAM = EvaluationExam(
     KEYS,
     EvaluationPlan(
         lengths=(LONGEST,),

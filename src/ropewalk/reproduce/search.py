@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Exam
+from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.readings import Reading, table_of
 from ropewalk.reproduce.texts import VALIDATION
 from ropewalk.result import RateRecord
@@ -46,7 +46,7 @@ class Search:
         """One for each rate, measured on the validation split."""
         lengths = (self.length,)
         plan = EvaluationPlan(lengths=lengths, windows_per_document=8, tasks=("paired",))
-        exam = Exam(VALIDATION, plan, VALIDATION)
+        exam = EvaluationExam(VALIDATION, plan, VALIDATION)
         return tuple(
             dataclasses.replace(
                 self.cell.at_rate(rate), name=self._name(rate), about=f"{self.cell.about}, rate {rate:g}", exams=(exam,)

@@ -64,19 +64,20 @@ class Study:
     notes: tuple[str, ...] = ()
 
 
-def run_study(study: Study, folder: Path, reporter: Reporter) -> Reproduction:
+def run_study(study: Study, folder: Path, reporter: Reporter, *, keep_models: bool = False) -> Reproduction:
     """Measures every cell that is not done yet, judges the claims, and writes result, figure and page.
 
     Args:
         study: The study.
         folder: Keeps cells and result; the same folder and study go on where they stopped.
         reporter: Hears of cells, stages, steps and samples.
+        keep_models: Weights of finished cells stay, so that more can be measured of them later.
 
     Raises:
         InterruptedRunError: Ctrl-C while training.
         RopewalkError: See `ropewalk.reproduce.measuring.measure_cell`.
     """
-    work = _Work(study, folder, reporter)
+    work = _Work(study, folder, reporter, keep_models=keep_models)
     for search in study.searches:
         for cell in search.cells:
             work.measure(cell)
@@ -95,8 +96,8 @@ def run_study(study: Study, folder: Path, reporter: Reporter) -> Reproduction:
 class _Work:
     """Cells as they get done, with the time that is left."""
 
-    def __init__(self, study: Study, folder: Path, reporter: Reporter) -> None:
-        self.study, self.folder, self.reporter = study, folder, reporter
+    def __init__(self, study: Study, folder: Path, reporter: Reporter, *, keep_models: bool) -> None:
+        self.study, self.folder, self.reporter, self.keep_models = study, folder, reporter, keep_models
         self.precision = settled_precision(folder)
         self.rates: dict[str, RateRecord] = {}
         self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
@@ -114,7 +115,7 @@ class _Work:
         number = self.total - len(self.waiting)
         self.reporter.stage(f"cell {number} of {self.total}: {cell.label}")
         try:
-            done = measure_cell(cell, self.folder, self.reporter)
+            done = measure_cell(cell, self.folder, self.reporter, keep_model=self.keep_models)
         except DivergenceError as error:
             self.diverged.append(cell.label)
             self.reporter.stage(f"{cell.label} diverged and is left out: {error}")
@@ -137,8 +138,8 @@ class _Work:
         """Files a cell that is done."""
         self.records.append(done.record)
         self.samples.setdefault(cell.name, {})[cell.seed] = dict(done.samples)
-        for name, result in done.results.items():
-            self.data.setdefault(name, result.data)
+        for name, data in done.data.items():
+            self.data.setdefault(name, data)
         if done.fresh:
             self.paid.append((cell.cost, done.record.wall_seconds))
 
@@ -181,7 +182,7 @@ def _readings(study: Study, work: _Work, trained_length: int) -> Iterator[CellRe
     for cell in cells.values():
         exams = {exam.name: exam for exam in cell.exams}
         for of, measure in study.shown:
-            for length in exams[of].plan.lengths if of in exams else ():
+            for length in exams[of].lengths if of in exams else ():
                 reading = Reading(cell.name, of, measure, length)
                 yield from _read(reading, work)
                 if not reading.is_share:

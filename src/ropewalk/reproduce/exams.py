@@ -1,0 +1,119 @@
+"""What is measured of a cell: an exam has a name, costs so many tokens, and leaves samples in a folder."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.evals.store import RESULT, read_evaluation
+from ropewalk.reproduce.texts import texts
+from ropewalk.run.evaluation import Order, evaluate_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ropewalk.evals.plan import EvaluationPlan
+    from ropewalk.result import SampleResult
+    from ropewalk.run.checkpoint import Checkpoint
+
+    Progress = Callable[[str, int, int], None]
+
+
+class Exam(ABC):
+    """A measurement of a cell.
+
+    Attributes:
+        name: Such as `modules`.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def lengths(self) -> tuple[int, ...]:
+        """Context lengths at which it measures, tokens."""
+
+    @property
+    @abstractmethod
+    def tokens(self) -> int:
+        """About so many tokens are read."""
+
+    @abstractmethod
+    def conditions(self) -> dict[str, Any]:
+        """Everything besides the model that its numbers depend on, as JSON knows it."""
+
+    @abstractmethod
+    def measure(self, checkpoint: Checkpoint, folder: Path, progress: Progress | None) -> None:
+        """Measures a model and leaves a result in a folder; goes on with what a killed call left beside it.
+
+        Raises:
+            RopewalkError: The model cannot be measured so.
+        """
+
+    @abstractmethod
+    def read(self, folder: Path) -> tuple[str, list[SampleResult]]:
+        """The fingerprint of the texts and the samples that `measure` left.
+
+        Raises:
+            MeasurementError: There are none.
+        """
+
+    def is_measured(self, folder: Path) -> bool:
+        """Whether a folder holds a whole result."""
+        return (folder / RESULT).is_file()
+
+
+@dataclass(frozen=True)
+class EvaluationExam(Exam):
+    """What `ropewalk evaluate` measures.
+
+    Attributes:
+        name: Such as `modules`.
+        plan: Lengths, tasks and sizes.
+        texts: The set of texts, see `ropewalk.reproduce.texts`; None if the plan reads none.
+    """
+
+    name: str
+    plan: EvaluationPlan
+    texts: str | None = None
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Context lengths at which it measures, tokens."""
+        return self.plan.lengths
+
+    @property
+    def tokens(self) -> int:
+        """About so many tokens are read."""
+        plan = self.plan
+        documents = (plan.documents or 16) if self.texts else 0
+        windows = documents * plan.windows_per_document if "paired" in plan.tasks else 0
+        contexts = plan.contexts if "key-value" in plan.tasks else 0
+        contexts += plan.trials * len(plan.depths) if "passkey" in plan.tasks else 0
+        contexts += plan.battery_contexts * len(plan.battery)
+        return (windows + contexts) * sum(plan.lengths)
+
+    def conditions(self) -> dict[str, Any]:
+        """The plan, and the fingerprint of the texts."""
+        return {
+            "plan": json.loads(json.dumps(asdict(self.plan))),
+            "texts": texts(self.texts).fingerprint if self.texts else None,
+        }
+
+    def measure(self, checkpoint: Checkpoint, folder: Path, progress: Progress | None) -> None:
+        """Leaves what `ropewalk evaluate -o FOLDER` leaves."""
+        documents = texts(self.texts).documents if self.texts else {}
+        evaluate_order(checkpoint, Order(self.plan, documents), folder, progress=progress)
+
+    def read(self, folder: Path) -> tuple[str, list[SampleResult]]:
+        """The fingerprint of the texts and all samples."""
+        result, samples = read_evaluation(folder)
+        return result.data, samples
+
+
+def tokens_of(exams: Sequence[Exam]) -> int:
+    """About so many tokens are read by all."""
+    return sum(exam.tokens for exam in exams)
