@@ -1,7 +1,7 @@
 """Writes what the documents take from the register and from `results/`: a whole page, and marked parts of others.
 
-python scripts/make_docs.py            writes docs/methods.md, the pages of docs/reproduction/, and the marked parts of
-                                       README and docs/builtin-model.md
+python scripts/make_docs.py            writes docs/methods.md, pages and figures of studies (docs/reproduction/ and
+                                       results/reproduction/), and the marked parts of README and docs/builtin-model.md
 python scripts/make_docs.py --check    exits 1 if a committed page is not what the register and the results say
 """
 
@@ -19,7 +19,8 @@ from rich.console import Console
 
 from ropewalk import methods, positions
 from ropewalk.method import DOCSTRING_LABELS, Method
-from ropewalk.report.reproduction import reproduction_page
+from ropewalk.report.reproduction import FIGURE, reproduction_page
+from ropewalk.report.reproduction_figure import write_reproduction_figure
 from ropewalk.report.tables import demo_tables, evaluation_tables
 from ropewalk.result import Comparison, DemoResult, EvaluationResult, Reproduction
 from ropewalk.rope import Rope
@@ -185,9 +186,14 @@ def studies() -> list[Path]:
     return sorted(path.parent for path in (RESULTS / "reproduction").glob("*/result.json"))
 
 
+def read_study(folder: Path) -> Reproduction:
+    """The record of a study."""
+    return Reproduction.model_validate_json((folder / "result.json").read_text("utf-8"))
+
+
 def study_page(folder: Path) -> str:
     """The page of a study, from its result alone."""
-    result = Reproduction.model_validate_json((folder / "result.json").read_text("utf-8"))
+    result = read_study(folder)
     beside = f"../../results/reproduction/{folder.name}/"
     return reproduction_page(result, beside=beside, protocol="protocol.md")
 
@@ -280,6 +286,8 @@ def main() -> int:
         return 1
     for path in stale:
         path.write_text(pages()[path], "utf-8")
+    for folder in studies() if not check else ():
+        write_reproduction_figure(read_study(folder), folder / FIGURE)
     return 0
 
 

@@ -14,15 +14,18 @@ from ropewalk.report.reproduction import k_max, reproduction_page
 from ropewalk.report.reproduction_figure import reproduction_figure
 from ropewalk.report.theory import theory_section
 from ropewalk.result import (
+    Along,
     CellReading,
     CellRecord,
     Effect,
     Environment,
     Estimate,
+    Line,
     Panel,
     RateRecord,
     Reproduction,
     Verdict,
+    quantity_of,
 )
 
 LENGTHS = (256, 2048)
@@ -224,6 +227,40 @@ def test_the_figure_has_a_line_and_a_band_for_each_cell():
     assert len(keys.collections) == 1
     assert [label.get_text() for label in text.texts] == ["about untouched", "about linear"]
     assert keys.get_ylim() == (-0.04, 1.06)
+
+
+def test_a_panel_along_a_property_of_cells_has_a_point_for_each_cell_that_was_measured():
+    steps = Along(title="training steps", lines=(Line(name="PI", cells=((0, "untouched"), (2, "linear"), (9, "no"))),))
+    panel = Panel(title="By steps", of="modules", measure="paired_nll", at=2048, along=steps)
+    figure = reproduction_figure(study(panels=(panel,)))
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    assert line.get_xdata().tolist() == [0, 2]
+    assert line.get_ydata().tolist() == pytest.approx([41, 14])
+    assert axes.get_xlabel() == "training steps"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "2", "9"]
+    assert "By steps" not in reproduction_page(study(panels=(panel,))).split("## Verdicts")[1], "no table by depth"
+
+
+@pytest.mark.parametrize(
+    ("measure", "kind", "unit"),
+    [
+        ("paired_nll", "loss", "nats/token"),
+        ("paired_nll_against_cut", "difference", "nats/token"),
+        ("rouge1", "score", "ROUGE F-measure"),
+        ("entropy_layer_2", "number", "nats"),
+        ("key_value", "share", "share of answers"),
+    ],
+)
+def test_the_name_of_a_measure_says_what_kind_of_number_it_is(measure, kind, unit):
+    quantity = quantity_of(measure)
+    assert (quantity.kind, quantity.unit, quantity.is_bounded) == (kind, unit, kind in ("share", "score"))
+
+
+def test_entropies_are_shown_as_they_are():
+    entropies = tuple(reading("linear", "entropy_layer_2", length, 5.25, of="entropy") for length in LENGTHS)
+    assert "| 5.25 [5.15, 5.35] | 5.25 [5.15, 5.35] |" in reproduction_page(study(readings=entropies))
 
 
 def test_a_table_keeps_bars_inside_its_cells():

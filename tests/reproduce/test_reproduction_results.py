@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from ropewalk.report.reproduction import FIGURE
+from ropewalk.report.reproduction_figure import drawn_fingerprint
 from ropewalk.reproduce.claims import NO_SPREAD, contradictions, decide
 from ropewalk.reproduce.intervals import crossed_interval
 from ropewalk.reproduce.papers import STUDIES, study
@@ -34,6 +37,12 @@ def test_every_interval_and_verdict_follows_from_the_table_beside_it():
             if verdict.state != "cannot be judged at this scale":
                 state = decide(effect.low, effect.high, verdict.smallest_effect, seeds=len(effect.seeds))
                 assert state == verdict.state, (name, verdict.claim)
+
+
+def test_every_figure_was_drawn_from_the_record_beside_it():
+    for name, result in committed().items():
+        with Image.open(RESULTS / name / FIGURE) as image:
+            assert image.text["ropewalk:results"] == drawn_fingerprint(result), name
 
 
 def test_no_quick_set_contradicts_its_whole_study():

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ropewalk.report.markdown import markdown_table
 from ropewalk.report.theory import theory_section
-from ropewalk.result import AGAINST_CUT
+from ropewalk.result import quantity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,7 +149,7 @@ def _length_table(result: Reproduction, readings: Sequence[CellReading], of: str
         values = [_value(found[length], measure) if length in found else "-" for length in lengths]
         rows.append((about[name], str(seeds) if trained else "-", *values))
     cut = result.find(UNTOUCHED, of, measure, result.trained_length)
-    if cut is not None and measure.endswith("_nll"):
+    if cut is not None and quantity_of(measure).kind == "loss":
         values = [_value(cut, measure) if length >= result.trained_length else "-" for length in lengths]
         rows.insert(1, (f"untouched, context cut to {result.trained_length:,}", "-", *values))
     title = f"**{of}**: {WORDS.get(measure, measure)}"
@@ -160,12 +160,14 @@ def _length_table(result: Reproduction, readings: Sequence[CellReading], of: str
 
 
 def _value(reading: CellReading, measure: str) -> str:
-    estimate = reading.estimate
-    if measure.endswith("_nll"):
+    estimate, kind = reading.estimate, quantity_of(measure).kind
+    if kind == "loss":
         value, low, high = (math.exp(number) for number in (estimate.value, estimate.low, estimate.high))
         return f"{value:.2f} [{low:.2f}, {high:.2f}]"
-    if measure.endswith(AGAINST_CUT):
+    if kind == "difference":
         return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    if kind == "number":
+        return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
     return f"{estimate.value:.2f} [{max(0.0, estimate.low):.2f}, {min(1.0, estimate.high):.2f}]"
 
 
@@ -173,7 +175,7 @@ def _depth_tables(result: Reproduction) -> list[str]:
     """Recall by depth for the cells of a panel, and k_max of every cell whose keys were asked for by distance."""
     blocks = []
     for panel in result.panels:
-        if panel.at is None:
+        if panel.at is None or panel.along is not None:
             continue
         by_cell = {name: _by_depth(result, name, panel.of, panel.measure, panel.at) for name in panel.cells}
         depths = sorted({r.estimate.depth or 0.0 for readings in by_cell.values() for r in readings})

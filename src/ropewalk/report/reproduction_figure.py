@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -13,18 +13,25 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from ropewalk.report import style
 from ropewalk.report.figures import label_ends
 from ropewalk.report.png import write_png
-from ropewalk.result import AGAINST_CUT
+from ropewalk.result import quantity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ropewalk.result import CellReading, Panel, Reproduction
+    from ropewalk.result import CellReading, Estimate, Panel, Reproduction
 
 DASHES = ("-", "--", ":", "-.")
 LABEL_WIDTH, LABEL_GAP = 18, 0.06
 PANEL_INCHES = (5.6, 4.2)
 CAPTION_LETTERS = 15  # in an inch
+
+
+class Point(NamedTuple):
+    """A reading and where it stands on the axis."""
+
+    place: float
+    reading: CellReading
 
 
 def reproduction_figure(result: Reproduction) -> Figure:
@@ -60,34 +67,39 @@ def write_reproduction_figure(result: Reproduction, path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    content = result.model_dump_json(exclude={"environment", "wall_seconds"})
     metadata = {
         "Title": f"ropewalk: {result.title}",
         "Description": caption(result),
         "Software": f"ropewalk {result.environment.ropewalk}",
-        "ropewalk:results": hashlib.sha256(content.encode()).hexdigest()[:16],
+        "ropewalk:results": drawn_fingerprint(result),
     }
     write_png(reproduction_figure(result), path, metadata)
+
+
+def drawn_fingerprint(result: Reproduction) -> str:
+    """First 16 hex digits of SHA-256 over everything that a figure shows."""
+    content = result.model_dump_json(include={"panels", "readings", "cells", "model", "trained_length"})
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _draw(axes: Any, result: Reproduction, panel: Panel) -> None:
     axes.set_title(panel.title, loc="left", fontsize=10.5, color=style.INK, pad=14)
     about = {cell.name: cell for cell in result.cells}
-    is_loss = panel.measure.endswith("_nll")
     used: dict[str, int] = {}
     labels = []
-    for name in panel.cells:
-        points = _points(result, panel, name)
+    for name, points in _lines(result, panel):
         if not points:
             continue
-        colour = _colour(name, about[name].method)
+        first = about[points[-1].reading.cell]
+        colour = _colour(first.name, first.method)
         dashes = DASHES[used.setdefault(colour, 0) % len(DASHES)]
         used[colour] += 1
-        places, values, lows, highs = _curves(points, panel, is_loss=is_loss)
+        places = [point.place for point in points]
+        values, lows, highs = _curves([point.reading.estimate for point in points], panel.measure)
         axes.fill_between(places, lows, highs, color=colour, alpha=style.BAND_OPACITY, linewidth=0)
         axes.plot(places, values, dashes, color=colour, marker="o", markersize=3.5, linewidth=1.7, clip_on=False)
-        labels.append((values[-1], "\n".join(textwrap.wrap(about[name].about, LABEL_WIDTH)), colour))
-    _axes(axes, result, panel, is_loss=is_loss)
+        labels.append((values[-1], "\n".join(textwrap.wrap(name, LABEL_WIDTH)), colour))
+    _axes(axes, result, panel)
     label_ends(axes, labels, line=LABEL_GAP, size=8)
 
 
@@ -97,60 +109,82 @@ def _colour(name: str, method: str) -> str:
     return style.colour(words[0] if words else method)
 
 
-def _points(result: Reproduction, panel: Panel, cell: str) -> list[CellReading]:
-    chosen = [r for r in result.readings if (r.cell, r.of, r.estimate.measure) == (cell, panel.of, panel.measure)]
-    if panel.at is None:
-        plain = [reading for reading in chosen if reading.estimate.depth is None]
-        return sorted(plain, key=lambda reading: reading.estimate.length)
-    deep = [r for r in chosen if r.estimate.depth is not None and r.estimate.length == panel.at]
-    return sorted(deep, key=lambda reading: reading.estimate.depth or 0.0)
+def _lines(result: Reproduction, panel: Panel) -> Iterator[tuple[str, list[Point]]]:
+    """Labels of lines with their points, from left to right."""
+    about = {cell.name: cell.about for cell in result.cells}
+    if panel.along is not None:
+        for line in panel.along.lines:
+            found = [
+                (place, result.find(cell, panel.of, panel.measure, panel.at or result.trained_length))
+                for place, cell in line.cells
+            ]
+            yield line.name, [Point(place, reading) for place, reading in found if reading is not None]
+        return
+    for cell in panel.cells:
+        points = [Point(_place(r, panel), r) for r in result.readings if _belongs(r, panel, cell)]
+        yield about.get(cell, cell), sorted(points, key=lambda point: point.place)
 
 
-def _curves(
-    points: Sequence[CellReading], panel: Panel, *, is_loss: bool
-) -> tuple[list[float], list[float], list[float], list[float]]:
+def _belongs(reading: CellReading, panel: Panel, cell: str) -> bool:
+    estimate = reading.estimate
+    if (reading.cell, reading.of, estimate.measure) != (cell, panel.of, panel.measure):
+        return False
+    return estimate.depth is None if panel.at is None else estimate.depth is not None and estimate.length == panel.at
+
+
+def _place(reading: CellReading, panel: Panel) -> float:
+    return float(reading.estimate.length) if panel.at is None else float(reading.estimate.depth or 0.0)
+
+
+def _curves(estimates: Sequence[Estimate], measure: str) -> tuple[list[float], list[float], list[float]]:
+    """Values and ends of intervals as they are drawn: a loss as perplexity, a share inside its bounds."""
+    quantity = quantity_of(measure)
+
     def shown(number: float) -> float:
-        if panel.measure.endswith(AGAINST_CUT):
-            return number
-        return math.exp(number) if is_loss else min(1.0, max(0.0, number))
+        if quantity.is_bounded:
+            return min(1.0, max(0.0, number))
+        return math.exp(number) if quantity.kind == "loss" else number
 
-    estimates = [point.estimate for point in points]
-    places = [float(e.length) if panel.at is None else float(e.depth or 0.0) for e in estimates]
-    return (
-        places,
-        [shown(e.value) for e in estimates],
-        [shown(e.low) for e in estimates],
-        [shown(e.high) for e in estimates],
-    )
+    return [shown(e.value) for e in estimates], [shown(e.low) for e in estimates], [shown(e.high) for e in estimates]
 
 
-def _axes(axes: Any, result: Reproduction, panel: Panel, *, is_loss: bool) -> None:
-    if panel.at is None:
-        lengths = sorted({r.estimate.length for r in result.readings if r.of == panel.of and r.estimate.depth is None})
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator(lengths))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.set_xlabel("context, tokens", fontsize=style.FONT["size"], color=style.INK)
-        axes.axvline(result.trained_length, color=style.FAINT, linewidth=1.2, linestyle=":", zorder=1)
-    else:
-        axes.set_xlabel(f"depth of the fact, {panel.at:,} tokens", fontsize=style.FONT["size"], color=style.INK)
-    if is_loss:
+def _axes(axes: Any, result: Reproduction, panel: Panel) -> None:
+    _axis_of_places(axes, result, panel)
+    quantity = quantity_of(panel.measure)
+    axes.set_ylabel(quantity.axis, fontsize=style.FONT["size"], color=style.INK)
+    if quantity.kind == "loss":
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_ylabel("perplexity (lower is better)", fontsize=style.FONT["size"], color=style.INK)
-    elif panel.measure.endswith(AGAINST_CUT):
+    elif quantity.kind == "difference":
         axes.axhline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
-        axes.set_ylabel("nats per token (lower is better)", fontsize=style.FONT["size"], color=style.INK)
-    else:
+    elif quantity.is_bounded:
         axes.set_ylim(-0.04, 1.06)
-        axes.set_ylabel("share found (higher is better)", fontsize=style.FONT["size"], color=style.INK)
     axes.tick_params(labelsize=8.5, colors=style.INK, length=0)
     axes.grid(visible=True, axis="y", color=style.GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(style.FAINT)
+
+
+def _axis_of_places(axes: Any, result: Reproduction, panel: Panel) -> None:
+    if panel.is_by_depth:
+        axes.set_xlabel(f"depth of the fact, {panel.at:,} tokens", fontsize=style.FONT["size"], color=style.INK)
+        return
+    if panel.along is None:
+        lengths = {r.estimate.length for r in result.readings if r.of == panel.of and r.estimate.depth is None}
+        places, title = sorted(map(float, lengths)), "context, tokens"
+        axes.set_xscale("log", base=2)
+        axes.axvline(result.trained_length, color=style.FAINT, linewidth=1.2, linestyle=":", zorder=1)
+    else:
+        places, title = sorted({place for line in panel.along.lines for place, _ in line.cells}), panel.along.title
+        if panel.along.logarithmic:
+            smallest = min((place for place in places if place > 0), default=1.0)
+            axes.set_xscale("symlog", base=2, linthresh=smallest, linscale=1.0)
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.set_xlabel(title, fontsize=style.FONT["size"], color=style.INK)

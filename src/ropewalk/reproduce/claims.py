@@ -52,7 +52,7 @@ class Claim:
     @property
     def unit(self) -> str:
         """Of the effect."""
-        return "share of answers" if self.terms[0][1].is_share else "nats/token"
+        return self.terms[0][1].quantity.unit
 
     @property
     def cells(self) -> tuple[str, ...]:

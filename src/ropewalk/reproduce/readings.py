@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.errors import MeasurementError
-from ropewalk.evals.estimates import NATS, SHARE
 from ropewalk.reproduce.intervals import crossed_interval
-from ropewalk.result import AGAINST_CUT, CellReading, Estimate
+from ropewalk.result import AGAINST_CUT, CellReading, Estimate, quantity_of
 from ropewalk.statistics import Interval, clustered_proportion
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ropewalk.result import SampleResult
+    from ropewalk.result import Quantity, SampleResult
 
     Means = Mapping[str, float]
     # Samples by cell name, then by seed, then by exam.
@@ -52,7 +51,12 @@ class Reading:
     @property
     def is_share(self) -> bool:
         """Whether samples are right or wrong, and no loss."""
-        return not self.measure.endswith("_nll")
+        return self.quantity.kind == "share"
+
+    @property
+    def quantity(self) -> Quantity:
+        """The kind of number that its measure is."""
+        return quantity_of(self.measure)
 
     def __str__(self) -> str:
         where = "" if self.depths is None else f", depth {self.depths[0]:.2g} to {self.depths[1]:.2g}"
@@ -130,7 +134,7 @@ def interval_of(table: Table, *, unit: str, is_share: bool = False) -> Interval:
 
 def unit_of_documents(reading: Reading) -> str:
     """What the columns of a reading's table are."""
-    return "contexts" if reading.is_share else "documents"
+    return reading.quantity.documents
 
 
 def cell_reading(
@@ -152,7 +156,7 @@ def cell_reading(
     estimate = Estimate(
         measure=reading.measure + ("" if against is None else AGAINST_CUT),
         protocol="mean over documents of the mean over samples" + ("" if against is None else f", minus {against}"),
-        unit=SHARE if reading.is_share else NATS,
+        unit=reading.quantity.unit,
         length=reading.length,
         depth=depth,
         value=interval.value,

@@ -185,7 +185,7 @@ def _readings(study: Study, work: _Work, trained_length: int) -> Iterator[CellRe
             for length in exams[of].lengths if of in exams else ():
                 reading = Reading(cell.name, of, measure, length)
                 yield from _read(reading, work)
-                if not reading.is_share:
+                if reading.quantity.kind == "loss":
                     yield from _read(reading, work, against=Reading(UNTOUCHED, of, measure, trained_length))
         for of, measure, length in study.depths:
             if of in exams:

@@ -9,6 +9,7 @@ from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
+from ropewalk.result.quantities import AGAINST_CUT, Quantity, quantity_of
 from ropewalk.result.records import (
     FORMAT_VERSION,
     Environment,
@@ -19,10 +20,11 @@ from ropewalk.result.records import (
     find_estimate,
 )
 from ropewalk.result.reproduction import (
-    AGAINST_CUT,
+    Along,
     CellReading,
     CellRecord,
     Effect,
+    Line,
     Panel,
     RateRecord,
     Reproduction,
@@ -34,6 +36,7 @@ from ropewalk.result.watching import Measurement, WatchResult
 __all__ = [
     "AGAINST_CUT",
     "FORMAT_VERSION",
+    "Along",
     "CellReading",
     "CellRecord",
     "Certificate",
@@ -53,10 +56,12 @@ __all__ = [
     "GateCheck",
     "GateResult",
     "LayerEntropy",
+    "Line",
     "Measurement",
     "ModelRecord",
     "NllCheck",
     "Panel",
+    "Quantity",
     "RateRecord",
     "Reason",
     "Record",
@@ -68,4 +73,5 @@ __all__ = [
     "Verdict",
     "WatchResult",
     "find_estimate",
+    "quantity_of",
 ]

@@ -8,9 +8,6 @@ from ropewalk.result.records import FORMAT_VERSION, Environment, Estimate, Recor
 
 State = Literal["holds", "does not hold", "undecided", "cannot be judged at this scale", "not measured"]
 
-# Ending of a measure: its value minus the untouched model's on the same tokens with the context cut to the old window.
-AGAINST_CUT = "_against_cut"
-
 
 class CellRecord(Record):
     """One model of a study: how it was made. What was measured of it are the study's readings.
@@ -127,6 +124,32 @@ class RateRecord(Record):
     chosen: float
 
 
+class Line(Record):
+    """A line of a panel whose axis is a property of cells.
+
+    Attributes:
+        name: Its label.
+        cells: Place on the axis and name of the cell, in the order of the places.
+    """
+
+    name: str
+    cells: tuple[tuple[float, str], ...]
+
+
+class Along(Record):
+    """An axis that is a property of cells, such as their training steps.
+
+    Attributes:
+        title: Of the axis.
+        lines: What is drawn.
+        logarithmic: Equal ratios are equally far apart; a place of 0 stands before all others.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    logarithmic: bool = True
+
+
 class Panel(Record):
     """One panel of a study's figure.
 
@@ -134,15 +157,22 @@ class Panel(Record):
         title: Above it.
         of: Name of the measurement.
         measure: Measure of the samples.
-        cells: Names of the cells, each a line.
-        at: Length at which depth is the axis; None for context length as the axis.
+        cells: Names of the cells, each a line; none where `along` has the lines.
+        at: Length at which depth, or what `along` names, is the axis; None for context length as the axis.
+        along: A property of cells as the axis.
     """
 
     title: str
     of: str
     measure: str
-    cells: tuple[str, ...]
+    cells: tuple[str, ...] = ()
     at: int | None = None
+    along: Along | None = None
+
+    @property
+    def is_by_depth(self) -> bool:
+        """Whether the axis is the depth of a fact."""
+        return self.at is not None and self.along is None
 
 
 class Reproduction(Record):

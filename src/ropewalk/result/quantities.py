@@ -1,0 +1,56 @@
+"""What kind of number a measure is, by its name: its unit, and how people read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Ending of a measure: its value minus the untouched model's on the same tokens with the context cut to the old window.
+AGAINST_CUT = "_against_cut"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A kind of number.
+
+    Attributes:
+        kind: `loss`: shown as perplexity; `difference` of losses; `share` of answers, right or wrong; `score`: from 0
+            to 1, but no share; `number`: anything else.
+        unit: Of values and of their differences.
+        axis: Title of an axis of a figure.
+        documents: What its independent samples are, in the plural.
+    """
+
+    kind: Literal["loss", "difference", "share", "score", "number"]
+    unit: str
+    axis: str
+    documents: str = "documents"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its values lie between 0 and 1."""
+        return self.kind in ("share", "score")
+
+
+LOSS = Quantity("loss", "nats/token", "perplexity (lower is better)")
+DIFFERENCE = Quantity("difference", "nats/token", "nats per token (lower is better)")
+SHARE = Quantity("share", "share of answers", "share found (higher is better)", "contexts")
+ROUGE = Quantity("score", "ROUGE F-measure", "ROUGE, F-measure (higher is better)")
+ENTROPY = Quantity("number", "nats", "entropy of attention, nats")
+
+
+def quantity_of(measure: str) -> Quantity:
+    """The kind of number that a measure is.
+
+    Args:
+        measure: Such as `paired_nll`, `key_value`, `rouge1`, `entropy_layer_2`; what is none of the others is a share.
+    """
+    if measure.endswith(AGAINST_CUT):
+        return DIFFERENCE
+    if measure.endswith("_nll"):
+        return LOSS
+    if measure.startswith("rouge"):
+        return ROUGE
+    if measure.startswith("entropy"):
+        return ENTROPY
+    return SHARE
