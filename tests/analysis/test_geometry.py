@@ -60,4 +60,4 @@ def test_the_base_bound_is_where_every_distance_up_to_the_window_keeps_its_prefe
 
 
 def test_a_window_beyond_what_is_scanned_takes_the_papers_fit():
-    assert base_bound(128, 1_000_000) == pytest.approx(FIT[0] * 1e6 ** FIT[1])
+    assert base_bound(128, 10_000_000) == pytest.approx(FIT[0] * 1e7 ** FIT[1])

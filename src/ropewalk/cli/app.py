@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ropewalk.cli import demo, evaluate, explain, extend, inspect, report, reproduce
+from ropewalk.cli import demo, evaluate, explain, extend, inspect, plan, report, reproduce
 from ropewalk.errors import RopewalkError
 from ropewalk.version import __version__
 
@@ -88,6 +88,7 @@ app = build(
         report.report,
         inspect.inspect,
         explain.explain,
+        plan.plan,
         reproduce.reproduce,
     )
 )

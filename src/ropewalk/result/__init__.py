@@ -9,6 +9,7 @@ from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
+from ropewalk.result.plan import ExtensionPlan, Geometry, MemoryPlan, RecipePlan, Suitability
 from ropewalk.result.quantities import AGAINST_CUT, Quantity, quantity_of
 from ropewalk.result.records import (
     FORMAT_VERSION,
@@ -52,24 +53,29 @@ __all__ = [
     "Environment",
     "Estimate",
     "EvaluationResult",
+    "ExtensionPlan",
     "ExtensionResult",
     "GateCheck",
     "GateResult",
+    "Geometry",
     "LayerEntropy",
     "Line",
     "Measurement",
+    "MemoryPlan",
     "ModelRecord",
     "NllCheck",
     "Panel",
     "Quantity",
     "RateRecord",
     "Reason",
+    "RecipePlan",
     "Record",
     "Reproduction",
     "SampleResult",
     "SourceReport",
     "SourceWindows",
     "State",
+    "Suitability",
     "Verdict",
     "WatchResult",
     "find_estimate",
