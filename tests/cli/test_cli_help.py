@@ -38,7 +38,8 @@ PROMISED = {
         *("--head-dim", "--base", "--trained-length", "--target-length", "--at", "--layers", "--draws", "--seed"),
         *("--set", "--json", "--cite"),
     },
-    "reproduce": {"--quick", "--output", "-o", "--json"},
+    "plan": {"--to", "--gpu", "--gpus", "--json"},
+    "reproduce": {"--quick", "--output", "-o", "--keep-models", "--json"},
 }
 
 

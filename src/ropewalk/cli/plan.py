@@ -20,7 +20,7 @@ def plan(
     gpus: Annotated[int, typer.Option(metavar="N", help="How many of them.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Say which method suits a model, what published recipes would cost, and whether they fit.
+    """Say which methods suit a model, what it costs, and what fits.
 
     From the model's config alone: no weight is read and nothing is measured.
     """
