@@ -32,6 +32,7 @@ from ropewalk.result.reproduction import (
     State,
     Verdict,
 )
+from ropewalk.result.search import SearchTrajectory
 from ropewalk.result.watching import Measurement, WatchResult
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Record",
     "Reproduction",
     "SampleResult",
+    "SearchTrajectory",
     "SourceReport",
     "SourceWindows",
     "State",
