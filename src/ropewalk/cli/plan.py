@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropewalk.cli.lengths import parse_length
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ropewalk.result import Probe
 
 
 def plan(
@@ -18,11 +23,18 @@ def plan(
         str | None, typer.Option(metavar="NAME", help="Hardware to fit and to time: h100, h200, a100-80, rtx4090, ...")
     ] = None,
     gpus: Annotated[int, typer.Option(metavar="N", help="How many of them.")] = 1,
+    probed: Annotated[
+        bool, typer.Option("--probe", help="Load the model and measure by forward passes: minutes, no training.")
+    ] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Held-out text for the probe; the built-in modules otherwise; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Say which methods suit a model, what it costs, and what fits.
 
-    From the model's config alone: no weight is read and nothing is measured.
+    From the model's config alone: no weight is read and nothing is measured, unless --probe asks for it.
     """
     from ropewalk.analysis.hardware import device_named
     from ropewalk.choose.planning import plan_extension
@@ -31,11 +43,42 @@ def plan(
 
     device = device_named(gpu) if gpu is not None else None
     found = plan_extension(model, target_length, device=device, devices=gpus)
+    measured = _probed(model, target_length, data or ()) if probed else None
     if as_json:
-        show_json(found.model_dump(mode="json"))
+        show_json(found.model_dump(mode="json") | ({"probe": measured.model_dump(mode="json")} if measured else {}))
         return
     recommended = next(recipe for recipe in found.recipes if recipe.recipe == found.recommended)
     show(f"{found.model_type}, {model}", "", facts(geometry_facts(found)), "")
     show(method_table(found), "", recipe_table(found), "", memory_table(recommended.memory), "", assumptions(found))
+    if measured is not None:
+        show_probe(measured)
     show("", f"Recommended: {found.recommended}, {found.because}.", "", f"  {found.command}")
     note("Warning", found.warnings)
+
+
+def _probed(model: str, target_length: int, data: Sequence[str]) -> Probe:
+    from ropewalk.adapters.config import read_model_config
+    from ropewalk.choose.probing import probe
+    from ropewalk.cli.progress import LiveReporter
+    from ropewalk.data.corpus import standard_library
+    from ropewalk.data.documents import read_texts
+    from ropewalk.run.checkpoint import load_checkpoint
+
+    documents = (read_texts(data) if data else standard_library(held_out=True)).documents
+    with LiveReporter() as reporter:
+        checkpoint = load_checkpoint(model)
+        return probe(
+            checkpoint, read_model_config(model), target_length, documents=documents, progress=reporter.advance
+        )
+
+
+def show_probe(measured: Probe) -> None:
+    """Prints what a probe found."""
+    from ropewalk.cli.output import show
+    from ropewalk.report.probe import findings, probed_methods, probed_points
+
+    factor = measured.target_length / measured.trained_length
+    cuts = f"Pairs from this one on turn {factor:g} times slower, the others as before"
+    slopes = f"Attention sharpened at the best cut: cos and sin times 1 + slope ln {factor:g}"
+    show("", probed_methods(measured), "", probed_points(cuts, "pair", measured.cuts))
+    show("", probed_points(slopes, "slope", measured.slopes), "", findings(measured))

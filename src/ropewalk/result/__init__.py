@@ -10,6 +10,7 @@ from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntro
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
 from ropewalk.result.plan import ExtensionPlan, Geometry, MemoryPlan, RecipePlan, Suitability
+from ropewalk.result.probe import Probe, ProbedMethod, ProbedPoint
 from ropewalk.result.quantities import AGAINST_CUT, Quantity, quantity_of
 from ropewalk.result.records import (
     FORMAT_VERSION,
@@ -66,6 +67,9 @@ __all__ = [
     "ModelRecord",
     "NllCheck",
     "Panel",
+    "Probe",
+    "ProbedMethod",
+    "ProbedPoint",
     "Quantity",
     "RateRecord",
     "Reason",
