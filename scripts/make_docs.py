@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.console import Console
 
 from ropewalk import methods, positions
-from ropewalk.method import DOCSTRING_LABELS, Method
+from ropewalk.method import DOCSTRING_LABELS, Method, OverlayMethod
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import write_reproduction_figure
 from ropewalk.report.tables import demo_tables, evaluation_tables
@@ -112,9 +112,10 @@ def sampler_table() -> str:
 def changes(cls: type[Method]) -> str:
     """Which of the three choices the method answers, read off the class."""
     answered = []
-    if cls.frequencies is not Method.frequencies:
+    # What an overlay does not answer itself belongs to the method below it.
+    if cls.frequencies not in (Method.frequencies, OverlayMethod.frequencies):
         answered.append("frequencies")
-    if cls.attention_scale is not Method.attention_scale:
+    if cls.attention_scale not in (Method.attention_scale, OverlayMethod.attention_scale):
         answered.append("scale by position and layer" if cls.scale_varies else "scale")
     if cls.sampler is not None:
         answered.append(f"positions (`{cls.sampler}`)")

@@ -225,3 +225,46 @@ class FactorMethod(Method):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factor", checked_factor(self.factor))
+
+
+@dataclass(frozen=True)
+class OverlayMethod(FactorMethod):
+    """Base of the methods that change one thing and leave the rest to another method.
+
+    Attributes:
+        factor: target_length / trained_length, at least 1; what the other method stretches by.
+        over: Name of the other method, at its default options; `none` is the embedding as it was trained.
+    """
+
+    over: str = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        other = METHODS.get(self.over)
+        if other is None:
+            raise unknown_name("method", str(self.over), METHODS)
+        if other.scale_varies or other.depends_on_length or other.sampler or issubclass(other, OverlayMethod):
+            raise OptionError(
+                f"over must name a method with fixed frequencies, one attention scale and no training positions of its "
+                f"own, because '{self.name}' is laid over it; got '{self.over}'. Use none, linear, ntk, ntk-by-parts, "
+                "yarn, abf or llama3."
+            )
+
+    @property
+    def underlying(self) -> Method:
+        """The other method."""
+        other = METHODS[self.over]
+        options: dict[str, Any] = {"factor": self.factor} if "factor" in other.option_names() else {}
+        return other(**options)
+
+    def frequencies(self, rope: Rope) -> Floats:
+        """Radians per token, `[pairs]`: those of the other method, unless a method overrides this."""
+        return self.underlying.frequencies(rope)
+
+    def attention_scale(self, rope: Rope, positions: Integers, layer: int) -> Floats:
+        """The other method's scale on logits, unless a method overrides this."""
+        return self.underlying.attention_scale(rope, positions, layer)
+
+    def stretch_bound(self, rope: Rope) -> float:
+        """The other method's bound, unless a method overrides this."""
+        return self.underlying.stretch_bound(rope)

@@ -66,7 +66,7 @@ def test_linear(rope, factor):
 @quick
 @given(rope=ropes(), factor=factors)
 def test_proportional_over_the_whole_head_is_linear(rope, factor):
-    """With a smaller share of the head it stops pairs altogether, which no method here does."""
+    """With a smaller share of the head it is p-RoPE: see test_clipped_methods."""
     assert_same(Linear(factor), rope, theirs(rope, "proportional", factor=factor))
 
 

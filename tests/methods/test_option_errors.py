@@ -30,6 +30,27 @@ REFUSED = [
     ("longrope", {}, "longrope needs one of factors for each of the 64 pairs, because they are found by a search"),
     ("longrope", {"factors": [0.0]}, "every one of factors must be a finite number above 0"),
     ("longrope", {"factors": [1.0], "attention_factor": 0}, "attention_factor must be a finite number above 0"),
+    ("longrope2", {"critical_pair": 0}, "critical_pair must be a whole number of at least 1, because the fastest"),
+    ("longrope2", {"critical_pair": 64}, "critical_pair must be below the 64 pairs of a head, because pairs count"),
+    ("cope", {"clipped_pairs": -1}, "clipped_pairs must be a whole number of at least 0, because it counts the slow"),
+    ("cope", {"clipped_pairs": 65}, "clipped_pairs must be at most the 64 pairs of a head, because no more can be"),
+    ("hard-clip", {"clipped_pairs": 2.5}, "got 2.5. The released code clips 20 of 64."),
+    ("hard-clip", {"clipped_pairs": 65}, "got 65. The default is 5 / 16 of them, 20."),
+    ("p-rope", {"kept_fraction": 0}, "kept_fraction must be a number above 0 and at most 1, because it is the share"),
+    ("drope", {"logit_scale": 0}, "logit_scale must be a finite number above 0, because logits are multiplied by it"),
+    ("giraffe", {"basis": "bent"}, "basis must be one of truncated, power; got 'bent'."),
+    ("giraffe", {"cutoff_length": 0}, "cutoff_length must be a finite number above 0, because it is a number of"),
+    ("giraffe", {"power": -1}, "power must be a finite number of at least 0, because below 0 pairs would turn"),
+    ("resonance", {"over": "drope"}, "resonance must be laid over a method under which every pair turns, because"),
+    ("staircase", {"beta": 0}, "beta must be a finite number above 0, because the scale is to grow"),
+    ("staircase", {"step_length": 0}, "step_length must be a finite number above 0, because it is a number of tokens"),
+    ("staircase", {"offset": 2}, "offset must be 0 (Ministral 3, positions from 0) or 1 (Llama 4, positions from 1)"),
+    ("ssmax", {"strength": 0}, "strength must be a finite number above 0, because the logarithm of the number"),
+    ("cope", {"over": "entropy-abf"}, "over must name a method with fixed frequencies, one attention scale and no"),
+    ("cope", {"over": "dynamic-ntk"}, "because 'cope' is laid over it; got 'dynamic-ntk'. Use none, linear, ntk,"),
+    ("cope", {"over": "pose"}, "got 'pose'. Use none, linear, ntk, ntk-by-parts, yarn, abf or llama3."),
+    ("cope", {"over": "hard-clip"}, "over must name a method with fixed frequencies"),
+    ("cope", {"over": "longrope"}, "longrope needs one of factors for each of the 64 pairs"),
 ]
 
 
@@ -52,7 +73,9 @@ def test_a_misspelt_option_or_method_is_answered_with_the_nearest():
         UnknownNameError, match="option of method 'yarn' is called 'beta_fats'; did you mean 'beta_fast'"
     ):
         methods.get("yarn").for_target(LLAMA, 32_768, {"beta_fats": 1})
-    with pytest.raises(UnknownNameError, match=r"no method is called 'yarm'; did you mean 'yarn'.*Known: abf, cream"):
+    with pytest.raises(UnknownNameError, match=r"no method is called 'yarnn'; did you mean 'yarn'"):
+        methods.get("cope").for_target(LLAMA, 32_768, {"over": "yarnn"})
+    with pytest.raises(UnknownNameError, match=r"no method is called 'yarm'; did you mean 'yarn'.*Known: abf, cope"):
         methods.get("yarm")
 
 

@@ -21,3 +21,15 @@ def entropy_abf(position: int, layer: int, trained_length: int, exempt_layers: i
     if layer < exempt_layers:
         return 1.0
     return max(math.log(position + 1) / math.log(trained_length), 1.0)
+
+
+def staircase(position: int, beta: float, step_length: float, offset: int) -> float:
+    """One more window behind the query is one more in the logarithm."""
+    windows = 1
+    while windows * step_length <= position + offset:
+        windows += 1
+    return 1 + beta * math.log(windows)
+
+
+def scalable_softmax(keys: int, strength: float) -> float:
+    return math.log(keys) * strength

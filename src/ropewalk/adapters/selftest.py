@@ -164,8 +164,10 @@ def check_inside(model: PreTrainedModel, method: Method, config: ModelConfig) ->
     """Where the method's scale is 1 up to the trained window, it changes nothing at all there."""
     positions = _positions(config.rope.trained_length - TOKENS)
     scales = [method.attention_scale(config.rope, positions.numpy(), layer) for layer in range(config.layers)]
-    if (np.stack(scales) != 1).any():
-        return check_scale(model, method, config, int(positions[-1]))
+    changed = (np.stack(scales) != 1).any(axis=0)
+    if changed.any():
+        # A scale may pass through 1 at the very end of the window, where it then changes nothing.
+        return check_scale(model, method, config, int(positions.numpy()[changed][-1]))
     with attention.without_scale(model):
         plain = _logits(model, positions)
     if not torch.equal(_logits(model, positions), plain):

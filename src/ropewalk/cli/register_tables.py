@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ropewalk import methods, positions
 from ropewalk.cli.output import plain_table, titled
 from ropewalk.errors import unknown_name
-from ropewalk.method import METHODS, Method
+from ropewalk.method import METHODS, Method, OverlayMethod
 from ropewalk.sampler import SAMPLERS, Sampler
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def changes(entry: Entry) -> list[str]:
     if issubclass(entry, Sampler):
         return ["positions"]
     answered = []
-    if entry.frequencies is not Method.frequencies or entry.depends_on_length:
+    # What an overlay does not answer itself belongs to the method below it.
+    if entry.frequencies not in (Method.frequencies, OverlayMethod.frequencies) or entry.depends_on_length:
         answered.append("frequencies")
-    if entry.attention_scale is not Method.attention_scale:
+    if entry.attention_scale not in (Method.attention_scale, OverlayMethod.attention_scale):
         answered.append("scale")
     if entry.sampler is not None:
         answered.append("positions")

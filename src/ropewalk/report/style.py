@@ -24,6 +24,16 @@ COLOURS = {
     "longrope": "#8C6D1F",
     "cream": "#009E73",
     "pose": "#004D40",
+    "cope": "#A6761D",
+    "hard-clip": "#5C4033",
+    "p-rope": "#7FB800",
+    "giraffe": "#C49A00",
+    "drope": "#3D405B",
+    "resonance": "#1B9AAA",
+    "longrope2": "#B08900",
+    "staircase": "#EF476F",
+    "ssmax": "#9D0208",
+    "log-n": "#9D0208",
 }
 # For methods that other packages bring. Which one a name gets depends on the name alone.
 OTHERS = ("#7F3C8D", "#3969AC", "#B95FBB", "#4B7F52", "#A5612F", "#2F6F7E")
