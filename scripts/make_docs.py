@@ -15,9 +15,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 from rich.console import Console
 
 from ropewalk import methods, positions
+from ropewalk.analysis import relative_maps
 from ropewalk.method import DOCSTRING_LABELS, Method, OverlayMethod
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import write_reproduction_figure
@@ -43,6 +45,7 @@ WIDTH = 100
 SHOWN = Rope(head_dim=128, base=10_000.0, trained_length=4096)
 TARGET = 32_768
 SHOWN_PAIRS = (0, 21, 42, 63)
+SHOWN_DISTANCES = (100, 1024, 4096, 32_000)
 # Set apart as code: their columns carry meaning.
 ALIGNED = ("Equation", "Symbols")
 
@@ -53,7 +56,8 @@ This page is made by `make docs` from the files in `src/ropewalk/methods/` and `
 compares them. Add a file there and it appears here. `ropewalk explain NAME` prints the same with your model's numbers.
 
 An extension is a method (how fast each pair turns, and by what logits are multiplied) and a sampler (which position
-numbers a training window carries). Any sampler goes with any method.
+numbers a training window carries). Any sampler goes with any method. Some methods lie over another one: `over=yarn`
+makes CoPE clip YaRN's frequencies. At the end stand the inference maps, which are computed for comparison alone.
 """
 
 
@@ -63,6 +67,7 @@ def page() -> str:
     for title, classes in (("Each method", _methods()), ("Each sampler", _samplers())):
         parts.append(f"## {title}\n")
         parts += [section(entry) for entry in classes]
+    parts += [map_text(), map_table(), *(map_section(name) for name in relative_maps.names())]
     return "\n".join(parts)
 
 
@@ -107,6 +112,38 @@ def sampler_table() -> str:
         for cls in _samplers()
     ]
     return table(("name", "trains at", "options", "paper"), rows)
+
+
+def map_text() -> str:
+    """What all inference maps have in common: the docstring of their module."""
+    paragraphs = [" ".join(part.split()) for part in (relative_maps.__doc__ or "").strip().split("\n\n")]
+    return "## Inference maps: inference only\n\n" + "\n\n".join(paragraphs) + "\n"
+
+
+def map_table() -> str:
+    """One line for each inference map."""
+    rows = []
+    for name in relative_maps.names():
+        cls = relative_maps.get(name)
+        chosen = cls.for_rope(SHOWN)
+        told = chosen.relative(np.array([TARGET - 1]), TARGET - 1 - np.array(SHOWN_DISTANCES))[0]
+        options = ", ".join(f"`{option}`" for option in cls.option_names())
+        rows.append(
+            (f"[`{name}`](#{name})", cls.idea, ", ".join(f"{t:,.1f}" for t in told), options, reference(cls.paper))
+        )
+    shown = ", ".join(f"{distance:,}" for distance in SHOWN_DISTANCES)
+    note = f"Told: what the last of {TARGET:,} queries is told at default options, {SHOWN.trained_length:,} trained.\n"
+    return table(("name", "idea", f"told for distances {shown}", "options", "paper"), rows) + "\n" + note
+
+
+def map_section(name: str) -> str:
+    """Everything that a map says of itself."""
+    cls = relative_maps.get(name)
+    return (
+        f"### {name}\n\n{cls.idea[0].upper()}{cls.idea[1:]}.\n\n"
+        f"**Equation**\n\n```text\n{cls.equation}\n```\n\n**Disagrees.** {cls.disagrees}\n\n"
+        f"**Paper.** {cls.paper.title}, {reference(cls.paper)}. Source: `src/ropewalk/analysis/relative_maps.py`.\n"
+    )
 
 
 def changes(cls: type[Method]) -> str:

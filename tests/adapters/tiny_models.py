@@ -104,7 +104,9 @@ def decoded_logits(model, ids, positions) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def reference_logits(model, ids, positions, frequencies, factor=1.0, query_scale=None, key_scale=None) -> np.ndarray:
+def reference_logits(
+    model, ids, positions, frequencies, factor=1.0, query_scale=None, key_scale=None, score=None
+) -> np.ndarray:
     """A Llama in float64 NumPy, written from the equations: logits `[tokens, vocabulary]` of one row.
 
     Args:
@@ -112,6 +114,8 @@ def reference_logits(model, ids, positions, frequencies, factor=1.0, query_scale
         factor: What cosines and sines are multiplied by.
         query_scale: `(layer, positions) -> [tokens]`, multiplied into rotated queries.
         key_scale: The same for rotated keys (no method wants it: for wrong implementations).
+        score: `(queries, keys) -> [heads, tokens, tokens]`, in the place of products of rotated ones; it gets what
+            is not rotated, `[tokens, heads, head size]`.
     """
     config = model.config
     weights = {name: value.double().numpy() for name, value in model.state_dict().items()}
@@ -136,10 +140,13 @@ def reference_logits(model, ids, positions, frequencies, factor=1.0, query_scale
         query, key, value = (
             (x @ weights[f"{part}self_attn.{name}_proj.weight"].T).reshape(count, -1, size) for name in "qkv"
         )
-        query, key = turned(query, query_scale, layer), turned(key, key_scale, layer)
         groups = config.num_attention_heads // config.num_key_value_heads
         key, value = np.repeat(key, groups, axis=1), np.repeat(value, groups, axis=1)
-        scores = np.einsum("ihd,jhd->hij", query, key) / math.sqrt(size)
+        if score is None:
+            query, key = turned(query, query_scale, layer), turned(key, key_scale, layer)
+            scores = np.einsum("ihd,jhd->hij", query, key) / math.sqrt(size)
+        else:
+            scores = score(query, key) / math.sqrt(size)
         scores = np.where(np.tril(np.ones((count, count), dtype=bool)), scores, -np.inf)
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         mixed = np.einsum("hij,jhd->ihd", scores / scores.sum(-1, keepdims=True), value).reshape(count, -1)

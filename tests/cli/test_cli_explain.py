@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropewalk import methods, positions
+from ropewalk.analysis import relative_maps
 from ropewalk.cli.explain_tables import MOST_ROWS, THINNED_ROWS, chosen_pairs, hanging, reflowed, run_text
 from ropewalk.cli.output import show_json
 from ropewalk.rope import Rope
@@ -95,6 +96,31 @@ def test_a_samplers_windows_are_drawn_from_the_seed(run: Callable[..., Any], nam
     assert run(*arguments).out == run(*arguments, "--seed", "0").out
     if name != "contiguous":
         assert found["examples"] != json.loads(run(*arguments, "--seed", "1").out)["examples"]
+
+
+def test_inference_maps_are_listed_apart_and_explained_by_name(run: Callable[..., Any]) -> None:
+    below = run("explain").out.split("Inference maps (inference only: for comparison, never exported)")[1]
+    listed = json.loads(run("explain", "--json").out)["inference_maps"]
+    assert [record["name"] for record in listed] == list(relative_maps.names())
+    for record in listed:
+        assert record["name"] in below
+        assert record["exported"] is False
+        shown = run("explain", record["name"]).out
+        assert max(map(len, shown.splitlines())) <= 100
+        assert f"{record['name']} (inference map, inference only)" in shown
+
+
+def test_the_distances_that_a_map_tells_are_its_own(run: Callable[..., Any]) -> None:
+    arguments = ["explain", "self-extend", "--set", "group=4", "--set", "window=512", "--target-length", "8k"]
+    found = json.loads(run(*arguments, "--json").out)
+    chosen = relative_maps.SelfExtend(512, group=4)
+    assert found["options"] == chosen.options
+    assert found["reach"] == chosen.reach(Rope(128, 10_000.0, 4096)) == 14_848
+    for row in found["told"]:
+        assert row["told"] == chosen.relative(np.array([8191]), np.array([8191 - row["distance"]]))[0, 0]
+    assert {511, 512, 4096, 8191} <= {row["distance"] for row in found["told"]}
+    assert json.loads(run("explain", "rerope", "--json").out)["reach"] is None
+    assert run("explain", "self-extend", "--cite").out == chosen.paper.bibtex + "\n"
 
 
 def test_layers_decides_which_layer_is_the_last(run: Callable[..., Any]) -> None:

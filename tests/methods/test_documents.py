@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk import methods, positions
+from ropewalk.analysis import relative_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,10 +54,14 @@ def test_every_name_has_a_line_and_a_section(make_docs):
     for name in positions.names():
         assert f"| [`{name}`](#{name}-positions) |" in text
         assert f"\n### {name} positions\n" in text
+    maps = text.split("## Inference maps: inference only")[1]
+    for name in relative_maps.names():
+        assert f"| [`{name}`](#{name}) |" in maps
+        assert f"\n### {name}\n" in maps
 
 
 def test_tables_have_as_many_cells_in_every_line(make_docs):
-    for table in (make_docs.method_table(), make_docs.sampler_table()):
+    for table in (make_docs.method_table(), make_docs.sampler_table(), make_docs.map_table()):
         lines = [line for line in table.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) == 1
 

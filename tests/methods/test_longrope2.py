@@ -33,7 +33,7 @@ def test_the_theoretical_critical_pair_is_the_first_that_completes_no_turn(rope,
         (
             Rope(head_dim=96, base=10_000.0, trained_length=2048),
             31,
-        ),  # Phi-3 mini at 2,048 tokens, as the paper counts it
+        ),  # Phi-3 mini at 2,048 tokens, likewise
         (Rope(head_dim=128, base=10_000.0, trained_length=4096), 46),  # Llama 2: see the wavelengths of pairs 45 and 46
         (Rope(head_dim=8, base=10_000.0, trained_length=4), 1),
         (Rope(head_dim=8, base=2.0, trained_length=4096), 3),

@@ -21,6 +21,7 @@ from ropewalk.adapters.config import (
     resolve_source,
 )
 from ropewalk.adapters.families import SLIDING, supported_family
+from ropewalk.adapters.inference_map import refuse_mapped
 from ropewalk.adapters.spelling import both_spellings, rope_parameters, transformers_4_refuses
 from ropewalk.errors import ModelError, OptionError, OutputError
 
@@ -127,9 +128,10 @@ def extend_model(model: PreTrainedModel, method: Method | str, target_length: in
     Raises:
         OptionError: A target that is below the trained window.
         ModelError: A family that ropewalk does not extend, or a model that is scaled already.
-        CarrierError: The method cannot be written exactly.
+        CarrierError: The method cannot be written exactly, or the model is under an inference map.
         SelfTestError: The extended model does not compute the method; the model is then as it was before.
     """
+    refuse_mapped(model)
     config = loaded_config(model)
     plan = _plan(config, method, target_length)
     with _restored_on_error(model):

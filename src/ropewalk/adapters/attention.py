@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "ropewalk_position_scale"
 LISTENER = "ropewalk_attention_listener"  # set and taken away by adapters.attention_probe
+REPLACEMENT = "ropewalk_attention_replacement"  # set by adapters.inference_map
 _MARK = "ropewalk_wraps"
 
 
@@ -210,7 +211,8 @@ def _scaled(function: Callable[..., Any]) -> Callable[..., Any]:
         listener: Callable[..., None] | None = getattr(module, LISTENER, None)
         if listener is not None:
             listener(module, query, *arguments, **options)
-        return function(module, query, *arguments, **options)
+        replacement: Callable[..., Any] | None = getattr(module, REPLACEMENT, None)
+        return (replacement or function)(module, query, *arguments, **options)
 
     setattr(scaled, _MARK, function)
     return scaled

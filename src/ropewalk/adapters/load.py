@@ -16,12 +16,15 @@ from ropewalk.adapters import files
 from ropewalk.adapters.apply import recorded_method
 from ropewalk.adapters.attention import attach
 from ropewalk.adapters.config import read_model_config, resolve_source
+from ropewalk.adapters.inference_map import apply_map, refuse_mapped
 from ropewalk.adapters.quantize import four_bits
 from ropewalk.adapters.spelling import both_spellings
 from ropewalk.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ropewalk.analysis.relative_maps import RelativeMap
 
 
 def load_model(
@@ -31,6 +34,7 @@ def load_model(
     device: torch.device | str | None = None,
     attention: str | None = None,
     quantize: bool = False,
+    inference_map: RelativeMap | str | None = None,
 ) -> PreTrainedModel:
     """Loads a causal language model, ready to evaluate; an attention scale that ropewalk recorded is applied.
 
@@ -40,10 +44,13 @@ def load_model(
         device: Where to put the model; None leaves it on the CPU.
         attention: `sdpa`, `eager`, `flex_attention`, ...; None for transformers' choice.
         quantize: Hold the weights of linear layers in 4 bits, to train adapters beside them; needs a GPU.
+        inference_map: `rerope`, `leaky-rerope`, `self-extend` or such a map with its options: for comparison, on a
+            checkpoint that nothing has extended. Such a model can be neither saved nor extended.
 
     Raises:
+        UnknownNameError: No inference map has that name.
         OptionError: 4 bits without a GPU or without bitsandbytes.
-        ModelError: No such model, or its files do not load.
+        ModelError: No such model, its files do not load, or the inference map does not fit it.
         NoRopeError: The model's positions are not rotary.
     """
     config = read_model_config(source)
@@ -61,6 +68,8 @@ def load_model(
     if method is not None and config.extension is not None and method.scale_varies:
         attach(model, method, config, int(config.extension["target_length"]))
     model.eval()
+    if inference_map is not None:
+        apply_map(model, inference_map)
     return model if device is None or quantize else model.to(device)
 
 
@@ -86,8 +95,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
     Files of the same names and older weight files are replaced, others stay; a failure leaves the folder as it was.
 
     Raises:
+        CarrierError: The model is under an inference map, which no checkpoint can hold.
         OutputError: The disk refused something.
     """
+    refuse_mapped(model)
     target = Path(folder)
     existed = target.exists()
     fresh = target / ".saving"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ropewalk import methods, positions
+from ropewalk.analysis import relative_maps
 from ropewalk.analysis.coverage import coverage
 from ropewalk.analysis.pairs import incomplete_pairs, pairs_beyond_training, wavelengths
 from ropewalk.errors import OptionError, unknown_name
@@ -92,6 +93,51 @@ def explain(
         "attention_scale": _scales(static, rope, at or _default_positions(rope, target_length), layers),
     }
     return facts if sampler is None else facts | _windows(sampler, rope, target_length, draws, seed)
+
+
+def explain_map(
+    name: str, rope: Rope, target_length: int, *, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Everything about an inference map for one geometry.
+
+    Args:
+        name: A map.
+        rope: The trained geometry.
+        target_length: Tokens of the longest text.
+        options: Options of the map by name.
+
+    Returns:
+        What the map says of itself; `reach`, the longest text in tokens, None where endless; `told`, a list of
+        {distance, told} for the last query of the text; and `attention_scale`, a list of {position, scale}.
+
+    Raises:
+        UnknownNameError: No such map or option.
+        OptionError: A target below the trained window, or an option that cannot be used.
+    """
+    _check(rope, target_length, None, 1, 1)
+    chosen = relative_maps.get(name).for_rope(rope, options)
+    last, reach = target_length - 1, chosen.reach(rope)
+    near = [1, chosen.window - 1, chosen.window, 2 * chosen.window]
+    distances = sorted({d for d in (*near, *_default_positions(rope, target_length)) if 0 < d <= last})
+    told = chosen.relative(np.array([last]), last - np.array(distances))[0].tolist()
+    where = np.array(_default_positions(rope, target_length))
+    scales = chosen.attention_scale(rope, where).tolist()
+    return {
+        "name": chosen.name,
+        "kind": "inference map",
+        "describe": chosen.describe(),
+        "idea": chosen.idea,
+        "equation": chosen.equation,
+        "disagrees": chosen.disagrees,
+        "options": chosen.options,
+        "rope": dataclasses.asdict(rope),
+        "target_length": target_length,
+        "paper": _paper(chosen.paper),
+        "exported": False,
+        "reach": reach if math.isfinite(reach) else None,
+        "told": [{"distance": d, "told": t} for d, t in zip(distances, told, strict=True)],
+        "attention_scale": [{"position": p, "scale": s} for p, s in zip(where.tolist(), scales, strict=True)],
+    }
 
 
 def _check(rope: Rope, target_length: int, at: Sequence[int] | None, layers: int, draws: int) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def explain(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A method or a sampler; without it, all of them in a table.")
+        str | None,
+        typer.Argument(metavar="NAME", help="A method, a sampler or an inference map; without it, a table of all."),
     ] = None,
     head_dim: Annotated[int, typer.Option(metavar="N", help="Rotated dimensions of a head.")] = 128,
     base: Annotated[float, typer.Option(metavar="B", help="rope_theta of the model.")] = 10_000.0,
@@ -45,21 +46,29 @@ def explain(
 
     Without NAME, lists all methods and training-position samplers.
     """
+    from ropewalk.analysis.relative_maps import MAPS
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.register_tables import entries, listing, overview
 
+    maps = [entry for key, entry in MAPS.items() if name in (None, key)]
     if cite:
-        typer.echo("\n\n".join(bibliography(entries(name))))
+        typer.echo("\n\n".join(bibliography([*([] if name in MAPS else entries(name)), *maps])))
         return
     if name is None:
         show_json(listing()) if as_json else show(*overview())
         return
     from ropewalk.analysis.explain import explain as numbers
-    from ropewalk.cli.explain_tables import explanation
+    from ropewalk.analysis.explain import explain_map
+    from ropewalk.cli.explain_tables import explanation, map_explanation
     from ropewalk.rope import Rope
 
     rope = Rope(head_dim=head_dim, base=base, trained_length=trained_length)
-    facts: dict[str, Any] = numbers(
+    facts: dict[str, Any]
+    if name in MAPS:
+        facts = explain_map(name, rope, target_length, options=parse_settings(settings or ()))
+        show_json(facts) if as_json else show(*map_explanation(facts))
+        return
+    facts = numbers(
         name,
         rope,
         target_length,

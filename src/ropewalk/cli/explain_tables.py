@@ -51,6 +51,39 @@ def explanation(chosen: Sequence[Entry], rope: Rope, numbers: dict[str, Any]) ->
     return parts
 
 
+def map_explanation(numbers: dict[str, Any]) -> list[RenderableType]:
+    """An inference map: what it says of itself, and which distances the last query of a text is told."""
+    from rich.text import Text
+
+    paper, rope, reach = numbers["paper"], numbers["rope"], numbers["reach"]
+    source = f"arXiv:{paper['arxiv']}" if paper["arxiv"] else paper["url"]
+    words = [
+        ("Paper", f"{paper['authors'].replace(' and ', ', ')} ({paper['year']}), {source}"),
+        ("Equation", numbers["equation"]),
+        ("Disagrees", numbers["disagrees"]),
+        ("Needs", "Nothing but ropewalk.load(..., inference_map=...): never exported, never trained."),
+        ("Reach", "endless" if reach is None else f"{reach:,.0f} tokens"),
+    ]
+    told = plain_table(">distance", ">told")
+    for row in numbers["told"]:
+        told.add_row(f"{row['distance']:,}", f"{row['told']:,.2f}")
+    scales = plain_table(">query position", ">logits x")
+    for row in numbers["attention_scale"]:
+        scales.add_row(f"{row['position']:,}", f"{row['scale']:.4f}")
+    lengths = f"{rope['trained_length']:,} to {numbers['target_length']:,} tokens"
+    return [
+        Text.assemble((numbers["name"], "bold"), " (inference map, inference only)"),
+        f"{numbers['idea'][0].upper()}{numbers['idea'][1:]}.",
+        "",
+        fact_table(words),
+        "",
+        f"Numbers for {numbers['describe']}: {lengths}",
+        "",
+        *titled("Distances that the last query is told", told),
+        *titled("Attention scale", scales),
+    ]
+
+
 def _heading(entry: Entry) -> RenderableType:
     from rich.text import Text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ropewalk import methods, positions
+from ropewalk.analysis import relative_maps
 from ropewalk.cli.output import plain_table, titled
 from ropewalk.errors import unknown_name
 from ropewalk.method import METHODS, Method, OverlayMethod
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from ropewalk.analysis.relative_maps import RelativeMap
     from ropewalk.method import Paper
 
 # Width, or share of what is left: the same in both tables, so that their columns stand below one another.
@@ -34,7 +36,7 @@ def entries(name: str | None) -> list[Entry]:
     registers: tuple[dict[str, Any], ...] = (METHODS, SAMPLERS)
     found = [register[name] for register in registers if name in register]
     if not found:
-        raise unknown_name("method or sampler", name, {*METHODS, *SAMPLERS})
+        raise unknown_name("method or sampler", name, {*METHODS, *SAMPLERS, *relative_maps.MAPS})
     brought = getattr(found[0], "sampler", None)
     if brought is not None and SAMPLERS[brought] not in found:
         found.append(SAMPLERS[brought])
@@ -65,10 +67,11 @@ def idea(entry: Entry) -> str:
 
 
 def listing() -> dict[str, list[dict[str, Any]]]:
-    """Both registers, ready for JSON."""
+    """Both registers, and the inference maps, ready for JSON."""
     return {
         "methods": [_record(methods.get(name)) for name in methods.names()],
         "samplers": [_record(positions.get(name)) for name in positions.names()],
+        "inference_maps": [_map_record(relative_maps.get(name)) for name in relative_maps.names()],
     }
 
 
@@ -84,11 +87,22 @@ def _record(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _map_record(entry: type[RelativeMap]) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "idea": entry.idea,
+        "paper": {"title": entry.paper.title, "year": entry.paper.year, "arxiv": entry.paper.arxiv},
+        "options": list(entry.option_names()),
+        "exported": False,
+    }
+
+
 def overview() -> list[RenderableType]:
-    """The table of methods, the table of samplers, and where to read on."""
+    """The table of methods, the table of samplers, that of inference maps, and where to read on."""
     return [
         *titled("Methods", _table([methods.get(name) for name in methods.names()])),
         *titled("Training positions", _table([positions.get(name) for name in positions.names()])),
+        *titled("Inference maps (inference only: for comparison, never exported)", _map_table()),
         "More about one: ropewalk explain NAME. Any training positions go with any method.",
     ]
 
@@ -102,6 +116,18 @@ def _table(chosen: list[Entry]) -> Table:
         names = "\n".join([entry.name, *(f"({alias})" for alias in entry.aliases)])
         changed = "\n".join(changes(entry)) or "nothing"
         table.add_row(names, idea(entry), changed, _needs(entry), _reference(entry.paper))
+        table.add_section()
+    return table
+
+
+def _map_table() -> Table:
+    table = plain_table("name", "idea", "options", "paper")
+    table.expand = True
+    for column, (width, ratio) in zip(table.columns, (COLUMN_SHAPES[i] for i in (0, 1, 3, 4)), strict=True):
+        column.width, column.ratio = width, ratio
+    for name in relative_maps.names():
+        entry = relative_maps.get(name)
+        table.add_row(name, entry.idea, ", ".join(entry.option_names()), _reference(entry.paper))
         table.add_section()
     return table
 

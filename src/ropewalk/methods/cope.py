@@ -7,8 +7,8 @@ Symbols    g_i  frequencies of `over`  rad/token  [pairs], fastest first; `none`
            s    factor                 1          target_length / trained_length; used by `over` alone
 Hooks      frequencies; the attention scale is that of `over`.
 Disagrees  The idea is to clip the pairs whose period exceeds the trained window; the code clips 20 whatever the window
-           (Llama 3 with 8,192 tokens has 29 such pairs). The first clipped pair keeps its frequency, so one less changes
-           than is named. With a length-dependent rope type the code clips again whatever its switch says.
+           (Llama 3 with 8,192 tokens has 29 such pairs). The first clipped pair keeps its frequency, so one fewer
+           changes than is named.
 Needs      Continued training in the paper (64K tokens, a larger base): `over=abf`. It also lays it over a finished YaRN
            model: `over=yarn`. Untrained over `none`, only the pairs that are clipped change.
 Checked    tests/methods/test_clipped_methods.py: tests/oracles/clipped_rules.py, golden numbers.

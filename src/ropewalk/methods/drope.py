@@ -20,7 +20,6 @@ Checked    tests/methods/test_clipped_methods.py: all zero; tests/adapters/test_
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +29,8 @@ from ropewalk.method import Method, Paper, register
 from ropewalk.rope import checked_positive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ropewalk.rope import Floats, Integers, Rope
 
 

@@ -2,8 +2,8 @@
 
 Paper      Pal, Karkhanis, Roberts, Dooley, Sundararajan, Naidu (2023), arXiv:2308.10882; the numbers are those of its
            released code.
-Equation   new_i = g_i if g_i >= c;  c / 16 if c / 8 <= g_i < c;  0 if g_i < c / 8;  c = 2 pi / T    basis "truncated"
-           new_i = g_i (1 - 2 i / d)^k                                                               basis "power"
+Equation   "truncated": new_i = g_i if g_i >= c;  c / 16 if c / 8 <= g_i < c;  0 if g_i < c / 8;  c = 2 pi / T
+           "power":     new_i = g_i (1 - 2 i / d)^k
 Symbols    g_i  frequencies of `over`  rad/token  [pairs], fastest first; `none`: those of the model
            T    cutoff_length          tokens     default the trained window; the code's `truncate`
            k    power                  1          at least 0
@@ -28,7 +28,6 @@ Checked    tests/methods/test_clipped_methods.py: tests/oracles/clipped_rules.py
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
@@ -39,6 +38,7 @@ from ropewalk.method import OverlayMethod, Paper, register
 from ropewalk.rope import checked_positive, is_number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from ropewalk.rope import Floats, Rope

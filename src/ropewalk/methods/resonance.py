@@ -20,7 +20,6 @@ Checked    tests/methods/test_resonance.py: tests/oracles/clipped_rules.py, gold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +29,8 @@ from ropewalk.errors import OptionError
 from ropewalk.method import OverlayMethod, Paper, register
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ropewalk.rope import Floats, Rope
 
 # No wavelength is below 2 pi, so half a token changes it by this share at most.

@@ -2,8 +2,8 @@
 
 Paper      Nakanishi (2025), arXiv:2501.19399. With s = 1 / ln L it is the older log-n scale.
 Equation   logits of query n (counted from 1, so n keys) are multiplied by s ln n
-Symbols    s  strength             1       one number for all heads; default 1 / ln L, which leaves the last query of the
-                                           trained window as it was
+Symbols    s  strength             1       one number for all heads; default 1 / ln L, which leaves the last query
+                                   of the trained window as it was
            L  rope.trained_length  tokens
            n  positions + 1        tokens
            factor                  1       target_length / trained_length; used by `over` alone
@@ -13,8 +13,8 @@ Disagrees  The paper learns one s for each head and layer. A method speaks of po
            learned s_h exactly in every engine (not behind a normalisation of queries, and there its weight only where
            heads do not share it). A learned bias, s_h ln n + b_h (Mistral Large 4), is no such product and is not
            offered. `entropy-abf` is the default cut off below 1.
-Needs      Training, best from the start; the paper also changes over late. Untrained, every text shorter than the trained
-           window is read with flatter attention than in training: use `staircase` or `entropy-abf`.
+Needs      Training, best from the start; the paper also changes over late. Untrained, every text shorter than the
+           trained window is read with flatter attention than in training: use `staircase` or `entropy-abf`.
 Checked    tests/methods/test_position_scales.py: tests/oracles/logit_scales.py, golden numbers.
 
 >>> from ropewalk.rope import Rope
@@ -26,7 +26,6 @@ Checked    tests/methods/test_position_scales.py: tests/oracles/logit_scales.py,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -36,6 +35,8 @@ from ropewalk.method import OverlayMethod, Paper, register
 from ropewalk.rope import checked_positive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ropewalk.rope import Floats, Integers, Rope
 
 
@@ -71,7 +72,7 @@ class Ssmax(OverlayMethod):
             checked_positive("strength", self.strength, "the logarithm of the number of keys is multiplied by it")
 
     def attention_scale(self, rope: Rope, positions: Integers, layer: int) -> Floats:
-        """strength ln(position + 1), times the scale of `over`; 0 for the first token, which has one key to see."""
+        """The strength times ln(position + 1), times the scale of `over`; 0 for the first token, which sees one key."""
         strength = 1.0 / math.log(rope.trained_length) if self.strength is None else self.strength
         scale: Floats = strength * np.log1p(np.asarray(positions, dtype=np.float64))
         return scale * self.underlying.attention_scale(rope, positions, layer)
