@@ -146,7 +146,8 @@ class Windows(Dataset):
         rng = sample_generator(self.seed, index)
         share = self.first + (self.last - self.first) * index / max(1, self.size - 1)
         if rng.random() < share:
-            tokens, supervised = self.recall.draw(rng)
+            tokens, evidence = self.recall.draw(rng)
+            supervised = evidence != recall.NOWHERE
             if index < self.digits_only:
                 supervised = supervised & (tokens != self.newline)
         else:

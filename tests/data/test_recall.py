@@ -72,7 +72,8 @@ def test_records_that_do_not_fit_are_refused_with_the_length_that_would_do():
 
 
 def test_a_stream_marks_exactly_the_values_and_line_ends_that_an_earlier_record_determines():
-    tokens, known = recall.key_value_stream(characters, rng(), length=2000, keys=12)
+    tokens, evidence = recall.key_value_stream(characters, rng(), length=2000, keys=12)
+    known = evidence != recall.NOWHERE
     assert len(tokens) == len(known) == 2000
     seen: dict[str, str] = {}
     place = 0
@@ -121,6 +122,7 @@ def test_every_filler_gives_exactly_as_many_tokens_as_asked(filler, tokens):
 
 def test_a_training_window_supervises_the_answers_and_their_ends_and_nothing_else():
     task = recall.key_value(characters, GRASS, rng(), length=600, keys=4)
-    tokens, answers = recall.training_window(task, task.questions[:2], characters("\n"))
+    tokens, evidence = recall.training_window(task, task.questions[:2], characters("\n"))
+    answers = evidence != recall.NOWHERE
     assert text(tokens[answers]) == f"{task.questions[0].answer_text}\n{task.questions[1].answer_text}\n"
     assert not answers[: len(task.context)].any()

@@ -22,17 +22,47 @@ TEXT = characters("def function(argument):\n    return argument\n" * 200)
 def test_every_window_has_its_length_and_something_to_learn(window):
     windows = RecallWindows(characters, TEXT, window, shortest_passkey=window // 2, repeat_share=0.3)
     for number in range(60):
-        tokens, supervised = windows.draw(np.random.default_rng(number))
+        tokens, evidence = windows.draw(np.random.default_rng(number))
+        supervised = evidence != recall.NOWHERE
         assert len(tokens) == len(supervised) == window
         assert supervised.any()
         assert not supervised[0]
+        assert (evidence < np.arange(window)).all(), "what tells a token stands before it"
+
+
+def test_an_answer_is_what_stands_at_the_place_that_tells_it():
+    """Plain text beside the bookkeeping: the last thing that a reader has seen the answer in."""
+    kinds = set()
+    for number in range(120):
+        windows = RecallWindows(
+            characters, TEXT, 1024, shortest_passkey=512, fewest_asked=1, again=0.25, repeat_share=0.2
+        )
+        tokens, evidence = windows.draw(np.random.default_rng(number))
+        text = "".join(map(chr, tokens))
+        for answer in np.flatnonzero(np.diff((evidence != recall.NOWHERE).astype(int), prepend=0) == 1):
+            last = int(answer) + int(np.argmin(np.append(evidence[answer:] != recall.NOWHERE, False)))
+            value, told = text[answer:last], evidence[answer]
+            if np.ptp(evidence[answer:last]):
+                kinds.add("repeat")
+                assert [tokens[place] for place in evidence[answer:last]] == list(tokens[answer:last])
+            elif "The pass key is" in text:
+                kinds.add("pass key")
+                key = value[:-1]
+                assert text[: told + 1].endswith(f"The pass key is{key}. Remember it.{key} is the pass key.\n")
+            elif value.endswith("\n"):
+                kinds.add("record")
+                asked = text[:answer].rpartition("\n")[2] + value
+                assert text[: told + 1].endswith(asked)
+                assert f"\n{asked}" not in text[told + 1 : answer], "nearer evidence is there"
+    assert kinds == {"pass key", "record", "repeat"}
 
 
 def test_a_repeat_supervises_a_chunk_that_stands_earlier_in_the_window():
     windows = RecallWindows(characters, TEXT, 1024, shortest_passkey=512, repeat_share=1.0)
     places = []
     for number in range(40):
-        tokens, supervised = windows.draw(np.random.default_rng(number))
+        tokens, evidence = windows.draw(np.random.default_rng(number))
+        supervised = evidence != recall.NOWHERE
         size = int(supervised.sum()) + 1
         assert 64 <= size <= 128
         assert supervised[-size + 1 :].all()
@@ -47,7 +77,7 @@ def test_a_repeat_supervises_a_chunk_that_stands_earlier_in_the_window():
 
 def test_without_repeats_the_draws_are_those_of_a_mixture_that_does_not_know_them():
     plain = RecallWindows(characters, TEXT, 1024, shortest_passkey=512)
-    kinds = {bool(plain.draw(np.random.default_rng(n))[1][-40:].all()) for n in range(40)}
+    kinds = {bool((plain.draw(np.random.default_rng(n))[1][-40:] != recall.NOWHERE).all()) for n in range(40)}
     assert kinds == {False}
 
 

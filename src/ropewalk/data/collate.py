@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 PADDING = -1  # segment of the places that no token of a document fills
+WEIGHTS, SHIFT_WEIGHTS = "weights", "shift_weights"
 
 
 def collate(windows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -27,7 +28,8 @@ def collate(windows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tenso
         so that a device which holds a part of a window knows the target of its last token; `attention_mask`: int64
         ones `[batch, window]` where each window is one document, else additive float32 `[batch, 1, window, window]`;
         and, where there is any, `padding`, bool `[batch, window]`. Padding stands behind all else, where a causal model
-        sees none of it: a mask without zeros then keeps attention on its fast path.
+        sees none of it: a mask without zeros then keeps attention on its fast path. Where some targets do not count as
+        1, `shift_weights`, float32 `[batch, window]`, says for how much the loss of each `shift_label` counts.
     """
     batch = {name: torch.stack([window[name] for window in windows]) for name in windows[0]}
     used = int((batch["segment_ids"] != PADDING).any(0).nonzero().max()) + 1
@@ -38,6 +40,9 @@ def collate(windows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tenso
     if bool((segments == PADDING).any()):
         batch["padding"] = segments == PADDING
     batch["shift_labels"] = torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
+    weights = batch.pop(WEIGHTS, None)
+    if weights is not None and bool((weights[batch["labels"] != IGNORED] != 1).any()):
+        batch[SHIFT_WEIGHTS] = torch.nn.functional.pad(weights[:, 1:], (0, 1), value=1.0)
     return batch
 
 

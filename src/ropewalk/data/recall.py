@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
+    Places = np.ndarray[tuple[int], np.dtype[np.int64]]
     Encode = Callable[[str], Tokens]
 
 TASK_LINE = (
@@ -43,6 +44,7 @@ WORDS = (
     "sunset tailor temple thimble thunder tiger timber tomato tulip tunnel turtle valley velvet violet violin "
     "walnut wagon whistle willow window winter wizard yellow zebra"
 ).split()
+NOWHERE = -1  # the place of what tells a token that nothing tells
 RECORD = "{word}={value}\n"
 RECORD_QUESTION = "{word}="
 
@@ -231,49 +233,52 @@ def key_value(
 
 def key_value_stream(
     encode: Encode, rng: np.random.Generator, *, length: int, keys: int, digits: int = 4, again: float = 0.0
-) -> tuple[Tokens, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+) -> tuple[Tokens, Places]:
     """Records without end, drawn from `keys` words; a repeated word repeats its value.
 
     A record follows itself at once with probability `again`, above what the draw of words gives.
 
     Returns:
-        Tokens, `[length]`, and which of them an earlier record determines, `[length]`: a repeated word's value and the
-        line break that ends it.
+        Tokens, `[length]`, and the evidence of each, `[length]`: where the last earlier record ends that tells a
+        repeated word's value and the line break after it, `NOWHERE` for all other tokens.
     """
     words = [WORDS[i] for i in rng.permutation(len(WORDS))[:keys]]
     values = [str(int(v)) for v in rng.integers(10 ** (digits - 1), 10**digits, size=keys)]
     pairs = [split_answer(encode, RECORD_QUESTION.format(word=w), v) for w, v in zip(words, values, strict=True)]
     newline = encode("\n")
     tokens: list[Tokens] = []
-    known: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
-    seen: set[int] = set()
+    evidence: list[Places] = []
+    told: dict[int, int] = {}
     size, index = 0, 0
     while size < length:
-        if not seen or rng.random() >= again:
+        if not told or rng.random() >= again:
             index = int(rng.integers(0, keys))
         prompt, answer = pairs[index]
         tokens += [prompt, answer, newline]
-        known += [
-            np.zeros(len(prompt), dtype=bool),
-            np.full(len(answer) + len(newline), index in seen),
+        evidence += [
+            np.full(len(prompt), NOWHERE),
+            np.full(len(answer) + len(newline), told.get(index, NOWHERE)),
         ]
-        seen.add(index)
         size += len(prompt) + len(answer) + len(newline)
-    return np.concatenate(tokens)[:length], np.concatenate(known)[:length]
+        told[index] = size - 1
+    return np.concatenate(tokens)[:length], np.concatenate(evidence)[:length]
 
 
-def training_window(
-    task: RecallContext, questions: Sequence[Question], newline: Tokens
-) -> tuple[Tokens, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """The context, then question and answer after question and answer; which tokens are answers.
+def training_window(task: RecallContext, questions: Sequence[Question], newline: Tokens) -> tuple[Tokens, Places]:
+    """The context, then question and answer after question and answer.
 
     The line break after an answer counts as part of it: a model must learn where a number ends.
+
+    Returns:
+        Tokens, and the evidence of each: the place of the last token of the fact that tells an answer (of the answer
+        before, where a question comes again), `NOWHERE` for tokens that are no answers.
     """
-    tokens, answers = [task.context], [np.zeros(len(task.context), dtype=bool)]
+    tokens, evidence = [task.context], [np.full(len(task.context), NOWHERE)]
+    size, told = len(task.context), {question.position: question.position - 1 for question in questions}
     for question in questions:
+        answer = len(question.answer) + len(newline)
         tokens += [question.prompt, question.answer, newline]
-        answers += [
-            np.zeros(len(question.prompt), dtype=bool),
-            np.ones(len(question.answer) + len(newline), dtype=bool),
-        ]
-    return np.concatenate(tokens), np.concatenate(answers)
+        evidence += [np.full(len(question.prompt), NOWHERE), np.full(answer, told[question.position])]
+        size += len(question.prompt) + answer
+        told[question.position] = size - 1
+    return np.concatenate(tokens), np.concatenate(evidence)

@@ -9,8 +9,6 @@ import numpy as np
 from ropewalk.data import recall
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ropewalk.rope import Integers
 
 RECORD_TOKENS = 8  # a record and its line break in the built-in tokenizer; others may need more, see `_key_value`
@@ -49,28 +47,32 @@ class RecallWindows:
         words = recall.WordFiller(tuple(encode(f" {word}") for word in recall.WORDS))
         self.fillers: list[recall.Filler] = [grass, grass, recall.TextFiller(text), words]
 
-    def draw(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
-        """Tokens, `[window]`, and which of them are supervised, `[window]`."""
+    def draw(self, rng: np.random.Generator) -> tuple[Integers, Integers]:
+        """Tokens, and the evidence of each: the place in the window that tells it.
+
+        Returns:
+            Two arrays `[window]`. What is supervised has evidence, and nothing else: all other tokens have `NOWHERE`.
+        """
         if self.repeat_share and rng.random() < self.repeat_share:
             return self._repeat(rng)
         kind = rng.random()
         if kind < 0.35:
-            tokens, answers = self._passkey(rng)
+            tokens, evidence = self._passkey(rng)
         elif kind < 0.7:
-            tokens, answers = self._key_value(rng)
+            tokens, evidence = self._key_value(rng)
         else:
             keys = int(rng.integers(2, max(3, self.window // 12)))
-            tokens, answers = recall.key_value_stream(
+            tokens, evidence = recall.key_value_stream(
                 self.encode, rng, length=self.window, keys=min(keys, len(recall.WORDS)), again=self.again
             )
-        tokens, answers = tokens[: self.window], answers[: self.window]
+        tokens, evidence = tokens[: self.window], evidence[: self.window]
         padding = self.window - len(tokens)
         return (
             np.concatenate([tokens, np.resize(self.newline, padding)]),
-            np.concatenate([answers, np.zeros(padding, dtype=bool)]),
+            np.concatenate([evidence, np.full(padding, recall.NOWHERE)]),
         )
 
-    def _passkey(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+    def _passkey(self, rng: np.random.Generator) -> tuple[Integers, Integers]:
         task = recall.passkey(
             self.encode,
             self.fillers[rng.integers(len(self.fillers))],
@@ -82,7 +84,7 @@ class RecallWindows:
         )
         return recall.training_window(task, task.questions, self.newline)
 
-    def _key_value(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+    def _key_value(self, rng: np.random.Generator) -> tuple[Integers, Integers]:
         asked = int(rng.integers(self.fewest_asked, 13))
         most = (self.window - RECORD_TOKENS * asked) // RECORD_TOKENS
         task = recall.key_value(
@@ -99,7 +101,7 @@ class RecallWindows:
         chosen = [i for i in order for _ in range(2 if rng.random() < self.again else 1)]
         return recall.training_window(task, [task.questions[i] for i in chosen[:asked]], self.newline)
 
-    def _repeat(self, rng: np.random.Generator) -> tuple[Integers, NDArray[np.bool_]]:
+    def _repeat(self, rng: np.random.Generator) -> tuple[Integers, Integers]:
         """Text, a chunk, text, the chunk again. The chunk is of single tokens of the text in random order.
 
         Real text would not do: a model that has read it before repeats it from memory, not from the window.
@@ -109,6 +111,6 @@ class RecallWindows:
         filler = recall.TextFiller(self.text)(rng, self.window - 2 * size)
         before = int(rng.integers(0, len(filler) + 1))
         tokens = np.concatenate([filler[:before], chunk, filler[before:], chunk])
-        supervised = np.zeros(self.window, dtype=bool)
-        supervised[self.window - size + 1 :] = True  # its first token comes unannounced
-        return tokens, supervised
+        evidence = np.full(self.window, recall.NOWHERE)
+        evidence[self.window - size + 1 :] = before + np.arange(1, size)  # its first token comes unannounced
+        return tokens, evidence

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ropewalk.data.collate import IGNORED, PADDING
+from ropewalk.data.collate import IGNORED, PADDING, WEIGHTS
 from ropewalk.data.mixing import Mix
 from ropewalk.data.packing import Packs, Pieces, alone, best_fit, fill
+from ropewalk.data.recall import NOWHERE
 from ropewalk.errors import DataError
 from ropewalk.sampler import sample_generator
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ropewalk.data.gaps import GapWeights
     from ropewalk.data.recall_windows import RecallWindows
     from ropewalk.data.store import TokenStore
     from ropewalk.rope import Integers
@@ -158,7 +160,8 @@ class TrainingWindows(Dataset[dict[str, torch.Tensor]]):
 
     Each item holds `input_ids`, `labels` (-100 where nothing is learned), `position_ids` and `segment_ids`, all
     int64 `[window]`. Positions come from the sampler, and restart in each packed document. What no token fills is
-    padding at the end: token 0 of segment `PADDING`, never learned.
+    padding at the end: token 0 of segment `PADDING`, never learned. Where gaps count, `weights` says for how much each
+    token counts as a target, float32 `[window]`.
     """
 
     def __init__(
@@ -172,6 +175,7 @@ class TrainingWindows(Dataset[dict[str, torch.Tensor]]):
         weights: Sequence[float] = (1.0,),
         recall: RecallWindows | None = None,
         recall_share: float = 0.0,
+        gaps: GapWeights | None = None,
     ) -> None:
         """Prepares the map.
 
@@ -184,7 +188,9 @@ class TrainingWindows(Dataset[dict[str, torch.Tensor]]):
             weights: Of the sources against each other.
             recall: Where recall windows come from; needed for a share above 0.
             recall_share: Share of windows that hold recall tasks, 0 to 1.
+            gaps: Which targets count for more; None where all count alike.
         """
+        self.gaps = gaps
         self.sources, self.sampler, self.target_length = sources, sampler, target_length
         self.size, self.seed, self.window = size, seed, sources[0].window
         self.recall = recall if recall_share else None
@@ -199,9 +205,11 @@ class TrainingWindows(Dataset[dict[str, torch.Tensor]]):
         rng = sample_generator(self.seed, number)
         source, index = self.mix.place(number)
         if self.recall is not None and source == len(self.sources):
-            tokens, supervised = self.recall.draw(rng)
+            tokens, evidence = self.recall.draw(rng)
             positions = self.sampler.positions(rng, window=len(tokens), target_length=self.target_length)
-            return _item(tokens, np.where(supervised, tokens, IGNORED), positions, np.zeros_like(tokens))
+            labels = np.where(evidence != NOWHERE, tokens, IGNORED)
+            weights = self.gaps.of_recall(positions, evidence) if self.gaps else None
+            return _item(tokens, labels, positions, np.zeros_like(tokens), weights)
         return self._text_window(self.sources[source].stretch(index), rng)
 
     @property
@@ -231,7 +239,9 @@ class TrainingWindows(Dataset[dict[str, torch.Tensor]]):
             positions -= np.repeat(positions[starts], np.diff(starts, append=len(positions)))
         labels = np.where(stretch.supervised[draw.text], tokens, IGNORED)
         labels[starts] = IGNORED  # nothing before it predicts the first token of a document
-        return _item(*_padded(self.window, tokens, labels, positions, segments))
+        filled = _padded(self.window, tokens, labels, positions, segments)
+        weights = self.gaps.of_text(filled[2], filled[0], filled[3]) if self.gaps else None
+        return _item(*filled, weights)
 
 
 def _packed(pieces: Pieces, packing: str, window: int) -> Packs:
@@ -256,9 +266,16 @@ def _padded(
     )
 
 
-def _item(tokens: Integers, labels: Integers, positions: Integers, segments: Integers) -> dict[str, torch.Tensor]:
+def _item(
+    tokens: Integers,
+    labels: Integers,
+    positions: Integers,
+    segments: Integers,
+    weights: NDArray[np.float32] | None,
+) -> dict[str, torch.Tensor]:
     arrays = {"input_ids": tokens, "labels": labels, "position_ids": positions, "segment_ids": segments}
-    return {name: torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64)) for name, array in arrays.items()}
+    item = {name: torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64)) for name, array in arrays.items()}
+    return item if weights is None else item | {WEIGHTS: torch.from_numpy(weights)}
 
 
 def _too_short(tokens: int, documents: int, window: int, packing: str) -> DataError:

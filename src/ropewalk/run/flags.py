@@ -8,7 +8,7 @@ from ropewalk.errors import OptionError
 from ropewalk.run.extension import run_extension
 from ropewalk.run.runfile import override, parse_run, read_run
 
-SECTIONS = ("method", "positions", "train", "train.lora", "data")
+SECTIONS = ("method", "positions", "train", "train.lora", "train.gap", "data")
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

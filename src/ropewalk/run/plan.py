@@ -74,6 +74,7 @@ def resolve(run: RunFile) -> Plan:
     training = resolve_training(run.train)
     if run.train.steps:
         check_devices(run)
+        check_gap(run)
     resolved = run.model_copy(
         update={
             "target_length": target_length,
@@ -120,10 +121,27 @@ def check_devices(run: RunFile) -> None:
             f'attention = "{run.train.attention}" and packing = "{run.data.packing or "by default"}". '
             "Say --entry data.packing=none, or take sdpa."
         )
+    if shares_windows() and run.train.gap:
+        raise OptionError(
+            "under context or sequence parallelism a window is cut into parts, and the weights of its targets are not "
+            f"cut with it; got [train.gap] weight = {run.train.gap.weight:g}. Leave [train.gap] out, or train with "
+            "another accelerate config."
+        )
     if spreads_weights() and run.train.evaluate_every:
         raise OptionError(
             "measuring while training needs the whole model on the first device, and FSDP and DeepSpeed spread it over "
             f"all; got evaluate_every = {run.train.evaluate_every}. Leave it out, or train with DDP."
+        )
+
+
+def check_gap(run: RunFile) -> None:
+    """Raises OptionError for a weight of targets that a run does not have."""
+    gap = run.train.gap
+    if gap and not (run.data.recall_share or gap.repeats):
+        raise OptionError(
+            "which token tells a target is known of recall tasks, and of pairs of tokens that repeat; this run has "
+            f"neither, so that [train.gap] weight = {gap.weight:g} would weigh nothing. Say --entry "
+            "data.recall_share=0.5 or --entry train.gap.repeats=true, or leave [train.gap] out."
         )
 
 

@@ -31,7 +31,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ropewalk.errors import RunFileError, unknown_name
-from ropewalk.train.settings import LoraSettings, TrainSettings
+from ropewalk.train.settings import GapSettings, LoraSettings, TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,6 +203,7 @@ def _explain(error: ValidationError) -> str:
         models: dict[str, type[BaseModel]] = {
             "train": TrainSettings,
             "train.lora": LoraSettings,
+            "train.gap": GapSettings,
             "data": DataSettings,
             "data.sources": SourceSettings,
         }

@@ -10,6 +10,7 @@ import numpy as np
 
 from ropewalk.data.documents import encode
 from ropewalk.data.examples import read_examples
+from ropewalk.data.gaps import GapWeights
 from ropewalk.data.recall_windows import RecallWindows
 from ropewalk.data.sources import choose, open_source, source_bytes
 from ropewalk.data.tally import Tally
@@ -73,6 +74,7 @@ def training_windows(
         weights=[source.weight for source in data.sources] or [1.0],
         recall=_recall(plan, tokenizer, sources),
         recall_share=data.recall_share,
+        gaps=_gaps(plan),
     )
     return windows, _report(windows, sources)
 
@@ -131,6 +133,14 @@ def _recall(plan: Plan, tokenizer: Any, sources: Sequence[TokenSource]) -> Recal
         shortest_passkey=plan.window // 2,
         repeat_share=REPEATS,
     )
+
+
+def _gaps(plan: Plan) -> GapWeights | None:
+    """Which targets count for more, if the run asks for it; a weight of 1 asks for nothing."""
+    gap = plan.run.train.gap
+    if gap is None or gap.weight == 1.0:
+        return None
+    return GapWeights(gap.weight, plan.config.rope.trained_length, gap.repeats)
 
 
 def _first_tokens(sources: Sequence[TokenSource], most: int) -> Integers:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils import checkpoint
 
 from ropewalk.adapters.head import Head, head_of
-from ropewalk.data.collate import IGNORED
+from ropewalk.data.collate import IGNORED, SHIFT_WEIGHTS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Float32 logits of a chunk of rows. On a processor few gain nothing by more; a GPU wants more rows for its speed.
 CHUNK_BYTES, GPU_CHUNK_BYTES = 16 * 2**20, 512 * 2**20
 FEWEST_ROWS, MOST_ROWS = 64, 512
-TARGETS = ("labels", "shift_labels")
+TARGETS = ("labels", "shift_labels", SHIFT_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,19 @@ class Reading:
     states: torch.Tensor
     head: Head | None
 
-    def cross_entropy(self, shift_labels: torch.Tensor) -> torch.Tensor:
+    def cross_entropy(self, shift_labels: torch.Tensor, shift_weights: torch.Tensor | None = None) -> torch.Tensor:
         """Sum of the next-token losses, in nats.
 
         Args:
             shift_labels: What each place predicts, `[batch, window]`, `IGNORED` where nothing is learned.
+            shift_weights: For how much the loss of each place counts, `[batch, window]`; None where all count alike.
         """
         wanted = shift_labels != IGNORED
         rows, targets = self.states[wanted], shift_labels[wanted]
-        if self.head is None:
-            return functional.cross_entropy(rows.float(), targets, reduction="sum")
-        return head_cross_entropy(rows, self.head, targets)
+        weights = None if shift_weights is None else shift_weights[wanted].float()
+        if self.head is not None:
+            return head_cross_entropy(rows, self.head, targets, weights)
+        return _summed(rows.float(), targets, weights)
 
 
 def read(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> Reading:
@@ -68,17 +70,22 @@ def read(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool)
 
 def summed_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor], *, fused: bool) -> torch.Tensor:
     """Sum of the next-token losses of a batch with `shift_labels`, in nats; see `read`."""
-    return read(model, batch, fused=fused).cross_entropy(batch["shift_labels"])
+    return read(model, batch, fused=fused).cross_entropy(batch["shift_labels"], batch.get(SHIFT_WEIGHTS))
 
 
-def head_cross_entropy(states: torch.Tensor, head: Head, targets: torch.Tensor) -> torch.Tensor:
+def head_cross_entropy(
+    states: torch.Tensor, head: Head, targets: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Summed cross entropy of a head's logits, in chunks of rows.
 
     Args:
         states: `[tokens, width]`.
         head: The output head.
         targets: int64 `[tokens]`.
+        weights: For how much each token counts, float32 `[tokens]`; None where all count alike.
     """
+    if weights is not None:  # torch's own sums rows alike, and without a sum it makes all logits at once
+        return _checkpointed_cross_entropy(states, head, targets, weights)
     # Under autocast torch's own multiplies in float32 all the same, which on a processor takes half as long again.
     linear = head.softcap is None and not torch.is_autocast_enabled(states.device.type)
     if not linear or not hasattr(functional, "linear_cross_entropy"):
@@ -98,13 +105,24 @@ def chunk_rows(head: Head) -> int:
     return min(MOST_ROWS, max(FEWEST_ROWS, allowed // (4 * vocabulary)))
 
 
-def _checkpointed_cross_entropy(states: torch.Tensor, head: Head, targets: torch.Tensor) -> torch.Tensor:
-    """The same for every head and under autocast: the backward pass computes each chunk's logits again."""
+def _checkpointed_cross_entropy(
+    states: torch.Tensor, head: Head, targets: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The same for every head, with weights and under autocast: the backward pass makes each chunk's logits again."""
 
-    def chunk_loss(rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(head.logits(rows), wanted, reduction="sum")
+    def chunk_loss(rows: torch.Tensor, wanted: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+        return _summed(head.logits(rows), wanted, counted)
 
     size, total = chunk_rows(head), states.new_zeros((), dtype=torch.float32)
-    for rows, wanted in zip(torch.split(states, size), torch.split(targets, size), strict=True):
-        total = total + checkpoint.checkpoint(chunk_loss, rows, wanted, use_reentrant=False)
+    parts = [torch.split(states, size), torch.split(targets, size)]
+    shares = [None] * len(parts[0]) if weights is None else torch.split(weights, size)
+    for rows, wanted, counted in zip(*parts, shares, strict=True):
+        total = total + checkpoint.checkpoint(chunk_loss, rows, wanted, counted, use_reentrant=False)
     return total
+
+
+def _summed(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Summed cross entropy of rows, each counted by its weight if there are any."""
+    if weights is None:
+        return functional.cross_entropy(logits, targets, reduction="sum")
+    return (weights * functional.cross_entropy(logits, targets, reduction="none")).sum()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.data.collate import SHIFT_WEIGHTS
 from ropewalk.train.loss import Reading, read
 
 if TYPE_CHECKING:
@@ -37,14 +38,18 @@ class Objective:
         self.plain, self.fused, self.restoration = plain, fused, restoration
 
     def losses(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sum of the next-token losses of a batch, in nats, and its weighted restoration loss, nats per token."""
-        targets = batch[TARGETS]
-        inputs = {name: value for name, value in batch.items() if name not in (TARGETS, "labels", "padding")}
+        """Sum of the next-token losses of a batch, in nats, and its weighted restoration loss, nats per token.
+
+        Each target's loss is counted by its weight, where a batch has weights.
+        """
+        targets, weights = batch[TARGETS], batch.get(SHIFT_WEIGHTS)
+        told_apart = (TARGETS, SHIFT_WEIGHTS, "labels", "padding")
+        inputs = {name: value for name, value in batch.items() if name not in told_apart}
         if self.fused:
             reading = read(model, inputs, fused=True)
         else:
             reading = Reading(self.plain(**inputs, use_cache=False).logits, None)
-        summed = reading.cross_entropy(targets)
+        summed = reading.cross_entropy(targets, weights)
         if self.restoration is None:
             return summed, summed.new_zeros(())
         return summed, self.restoration.loss(reading, inputs, padding=batch.get("padding"), fused=self.fused)

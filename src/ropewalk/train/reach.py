@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ropewalk.data.collate import SHIFT_WEIGHTS
 from ropewalk.errors import SelfTestError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SIDE = 32  # tokens from either end of the window: enough to span every gap, ch
 def first_token_gradient(model: PreTrainedModel, batch: Mapping[str, torch.Tensor]) -> float:
     """Norm of the gradient that the last token's logits send to the first token's embedding."""
     embeddings = model.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_()
-    others = {name: value for name, value in batch.items() if name not in ("input_ids", "labels")}
+    others = {name: value for name, value in batch.items() if name not in ("input_ids", "labels", SHIFT_WEIGHTS)}
     was_training = model.training
     model.train()  # the mode in which the model will run
     try:

@@ -29,6 +29,23 @@ class LoraSettings(BaseModel):
     quantize: bool = False
 
 
+class GapSettings(BaseModel):
+    """Targets that are told from across a gap: the `[train.gap]` section (after EXACT, arXiv:2605.10544).
+
+    A gap is a distance in positions that the original window does not have. Which token tells a target is known of
+    recall tasks, so they need `[data] recall_share`; see `ropewalk.data.gaps`.
+
+    Attributes:
+        weight: Of such a target's loss, against 1 of all others; the loss of a step is divided by the sum of weights.
+        repeats: Targets of text that repeat a pair of tokens count as told by the last such pair.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    repeats: bool = False
+
+
 class TrainSettings(BaseModel):
     """How a model is trained: the `[train]` section of a run file.
 
@@ -47,6 +64,7 @@ class TrainSettings(BaseModel):
             this machine multiplies it several times as fast, else float32; the resolved run says which.
         restoration: Weight of KL(original || trained) inside the trained window, added to the next-token loss; the
             original model is then held in memory as well.
+        gap: Which targets count for more; by default all count alike.
         trainable: What is trained: `all` weights; `lora`, adapters of low rank, merged when the model is saved;
             `embeddings-norms`; or `frequencies`, the pairs' frequencies and one logit scale for each head.
         lora: The adapters, for `lora`.
@@ -78,6 +96,7 @@ class TrainSettings(BaseModel):
     gradient_clip: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     restoration: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    gap: GapSettings | None = None
     trainable: Literal["all", "lora", "embeddings-norms", "frequencies"] = "all"
     lora: LoraSettings | None = None
     activation_checkpointing: Literal["off", "on", "offload"] = "off"

@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.integrations import TensorBoardCallback
 
 from ropewalk.adapters.head import head_is_known
-from ropewalk.data.collate import IGNORED, collate
+from ropewalk.data.collate import IGNORED, SHIFT_WEIGHTS, collate
 from ropewalk.errors import DivergenceError, InterruptedRunError
 from ropewalk.train.arguments import training_arguments
 from ropewalk.train.checkpoints import last_complete_checkpoint, load_checkpoint, save_checkpoint, step_of
@@ -68,7 +68,10 @@ class TrainingRecord:
 
 
 class WindowTrainer(Trainer):  # type: ignore[misc]
-    """Trainer whose loss is the mean over the supervised tokens of the whole step, and the restoration's if any."""
+    """Trainer whose loss is the mean over the supervised tokens of the whole step, and the restoration's if any.
+
+    Where tokens have weights it is the weighted mean: the sum of weight x loss over the sum of the weights.
+    """
 
     def __init__(self, *, windows: TrainingWindows, **arguments: Any) -> None:
         super().__init__(train_dataset=windows, data_collator=collate, **arguments)
@@ -87,12 +90,21 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         """Mean loss in nats per supervised token of the step (of the batch, in evaluation)."""
         summed, restored = model(**inputs)
         if num_items_in_batch is None:
-            num_items_in_batch = (inputs[TARGETS] != IGNORED).sum()
+            num_items_in_batch = counted_targets(inputs)
         counted = torch.as_tensor(num_items_in_batch).clamp(min=1)  # a step of questions alone teaches nothing
         loss = summed * (self.accelerator.num_processes / counted)
         loss = loss + restored / self.args.gradient_accumulation_steps
         self.micro_losses.append(loss.detach())
         return (loss, None) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, torch.Tensor]], device: torch.device) -> Any:
+        """Trainer counts the supervised tokens of a step over all processes; weights above 1 come on top."""
+        counted = super()._get_num_items_in_batch(batch_samples, device)
+        if counted is None or self.windows.gaps is None:
+            return counted
+        above = [counted_targets(batch) - (batch[TARGETS] != IGNORED).sum() for batch in batch_samples]
+        whole = self.accelerator.gather(torch.stack(above).sum().to(device)).sum()
+        return counted + whole / self.get_tp_size()  # processes that share a window each count it
 
     def _get_grad_norm(self, model: PreTrainedModel, grad_norm: Any = None) -> Any:
         """Trainer asks just before it changes the weights, so that what is no number never reaches them."""
@@ -178,6 +190,13 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             logs_its_loss = control.should_log
             self.trainer.log(self.watch.row())
             control.should_log = logs_its_loss  # Trainer takes any log for that of the step
+
+
+def counted_targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Sum of the weights of a batch's targets; their number where all count alike."""
+    wanted = batch[TARGETS] != IGNORED
+    weights = batch.get(SHIFT_WEIGHTS)
+    return wanted.sum() if weights is None else weights[wanted].sum()
 
 
 def train(
