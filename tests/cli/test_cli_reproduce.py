@@ -51,7 +51,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_paper_that_is_not_there_is_refused_with_those_that_are(run: Callable[..., Any]) -> None:
     outcome = run("reproduce", "creme")
     assert (outcome.exit_code, outcome.out) == (2, "")
-    assert "no study is called 'creme'; did you mean 'cream'? Known: cream, entropy-abf, pi." in outcome.paragraph
+    assert (
+        "no study is called 'creme'; did you mean 'cream'? Known: compositions, cream, entropy-abf, pi."
+        in outcome.paragraph
+    )
 
 
 def test_an_output_that_is_a_file_is_refused(run: Callable[..., Any], small: None, tmp_path: Path) -> None:

@@ -265,3 +265,12 @@ def test_entropies_are_shown_as_they_are():
 
 def test_a_table_keeps_bars_inside_its_cells():
     assert markdown_table(("a", ">b"), [("x | y", "1")]) == "| a | b |\n| --- | ---: |\n| x \\| y | 1 |\n"
+
+
+def test_a_study_without_a_paper_says_so_and_links_none():
+    page = reproduction_page(study(paper=None))
+    assert "No paper: measured on the model `builtin`" in page
+    assert "arxiv.org" not in page.split("## Theory")[0]
+    assert "What is asked first:" in page
+    assert "| claim | nearest published figure | ours |" in page
+    assert "paper's figure" not in page

@@ -23,10 +23,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from ropewalk import adapters, methods, positions
 from ropewalk.adapters.config import loaded_config
 from ropewalk.data.collate import collate
+from ropewalk.data.gaps import GapWeights
 from ropewalk.data.store import TokenStore
 from ropewalk.data.windows import TextStretches, TrainingWindows
 from ropewalk.train import trainer
-from ropewalk.train.loss import IGNORED
 from ropewalk.train.objective import training_forward
 from ropewalk.train.processes import data_parallel_size, is_first, process_state
 from ropewalk.train.settings import TrainSettings
@@ -37,8 +37,10 @@ CHOICES = {  # method, sampler
     "contiguous": ("linear", "contiguous"),
     "cream": ("yarn", "cream"),
     "entropy-abf": ("entropy-abf", "contiguous"),
+    "gap": ("yarn", "cream"),
 }
-TILES = {"contiguous": 0, "cream": 8, "entropy-abf": 48}  # tokens that an MLP takes at a time
+TILES = {"contiguous": 0, "cream": 8, "entropy-abf": 48, "gap": 0}  # tokens that an MLP takes at a time
+GAPS = {"gap": GapWeights(5.0, TRAINED, repeats=True)}
 
 
 def model_and_windows(choice: str, *, size: int):
@@ -60,10 +62,11 @@ def model_and_windows(choice: str, *, size: int):
     rope = loaded_config(model).rope
     adapters.extend_model(model, methods.get(method).for_target(rope, TARGET), TARGET)
     made = positions.get(sampler).with_options({})
-    documents = [np.random.default_rng(n).integers(0, 64, 90 + 70 * n) for n in range(5)]
+    kinds = 4 if choice in GAPS else 64  # few, so that pairs repeat
+    documents = [np.random.default_rng(n).integers(0, kinds, 90 + 70 * n) for n in range(5)]
     window = TARGET if made.trains_at_target else TRAINED
     text = TextStretches(TokenStore.of(documents), window=window, reach=TARGET, seed=0)
-    return model, TrainingWindows([text], made, target_length=TARGET, size=size, seed=0)
+    return model, TrainingWindows([text], made, target_length=TARGET, size=size, seed=0, gaps=GAPS.get(choice))
 
 
 def through_trainer(choice: str, output: Path) -> None:
@@ -101,7 +104,7 @@ def fsdp_step(model, optimizer, windows, step: int) -> float:
     devices, rank = data_parallel_size(), process_state().process_index
     numbers = range(step * BATCH, (step + 1) * BATCH)
     whole = collate([windows[number] for number in numbers])
-    items = (whole["shift_labels"] != IGNORED).sum()
+    items = trainer.counted_targets(whole)
     batch = collate([windows[number] for number in numbers if number % devices == rank])
     summed, _ = model(**batch)
     loss = summed * (devices / items)

@@ -38,7 +38,7 @@ def found(folder: Path):
 
 
 @pytest.mark.parametrize("way", ["ddp", "fsdp2"])
-@pytest.mark.parametrize("choice", ["contiguous", "cream", "entropy-abf"])
+@pytest.mark.parametrize("choice", ["contiguous", "cream", "entropy-abf", "gap"])
 def test_two_processes_reproduce_one(way, choice, one, two):
     one_losses, one_weights = found(one / f"{way}-{choice}")
     two_losses, two_weights = found(two / f"{way}-{choice}")

@@ -9,7 +9,7 @@ import typer
 
 
 def reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="One of pi, entropy-abf, cream.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="One of pi, entropy-abf, cream, compositions.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="Only the contrast that was registered beforehand: a quarter of an hour.")
     ] = False,

@@ -87,9 +87,10 @@ def _head(result: Reproduction, protocol: str | None) -> str:
     rule = f"[protocol]({protocol})" if protocol else "protocol (docs/reproduction/protocol.md)"
     what = "few cells" if result.quick else "all cells"
     command = f"ropewalk reproduce {result.study}" + (" --quick" if result.quick else "")
+    paper = f"[arXiv:{result.paper}](https://arxiv.org/abs/{result.paper})" if result.paper else "No paper: measured"
     return (
-        f"[arXiv:{result.paper}](https://arxiv.org/abs/{result.paper}) on the model `{result.model}`, trained window "
-        f"{result.trained_length:,} tokens: {what}. Made by `{command}` in {_duration(result.wall_seconds)} of "
+        f"{paper} on the model `{result.model}`, trained window {result.trained_length:,} tokens: {what}. "
+        f"Made by `{command}` in {_duration(result.wall_seconds)} of "
         f"{result.environment.threads} threads; judged by the rule of the {rule}, which was written down before. "
         "Brackets are 95 % intervals. This page is generated from its result file."
     )
@@ -97,14 +98,17 @@ def _head(result: Reproduction, protocol: str | None) -> str:
 
 def _verdicts(result: Reproduction) -> list[str]:
     blocks = []
-    for headline, title in ((True, "What the paper stands on:"), (False, "Further:")):
+    first, published = ("What the paper stands on:", "paper's figure")
+    if result.paper is None:
+        first, published = ("What is asked first:", "nearest published figure")
+    for headline, title in ((True, first), (False, "Further:")):
         chosen = [verdict for verdict in result.verdicts if verdict.headline == headline]
         if chosen:
             rows = [
                 (f"{v.words} ({v.source})", v.figure, _ours(v), f"{v.smallest_effect:+g}", _state(v, bold=True))
                 for v in chosen
             ]
-            blocks += [title, markdown_table(("claim", "paper's figure", "ours", ">counts from", "verdict"), rows)]
+            blocks += [title, markdown_table(("claim", published, "ours", ">counts from", "verdict"), rows)]
     return blocks
 
 

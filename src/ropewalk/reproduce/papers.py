@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ropewalk.errors import unknown_name
+from ropewalk.reproduce.compositions.study import compositions
 from ropewalk.reproduce.cream import cream
 from ropewalk.reproduce.entropy_abf import entropy_abf
 from ropewalk.reproduce.position_interpolation import position_interpolation
@@ -18,6 +19,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "pi": position_interpolation,
     "entropy-abf": entropy_abf,
     "cream": cream,
+    "compositions": compositions,
 }
 
 

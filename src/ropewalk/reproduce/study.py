@@ -33,12 +33,12 @@ PAGE = "page.md"
 
 @dataclass(frozen=True)
 class Study:
-    """One paper in miniature.
+    """One paper in miniature, or what no paper has put together.
 
     Attributes:
-        name: `pi`, `entropy-abf` or `cream`.
+        name: `pi`, `entropy-abf`, `cream` or `compositions`.
         title: Of the page.
-        paper: arXiv number.
+        paper: arXiv number; None where there is no paper.
         quick: Whether this is the quick set.
         cells: In the order of work: what matters most comes first.
         claims: What is judged.
@@ -52,7 +52,7 @@ class Study:
 
     name: str
     title: str
-    paper: str
+    paper: str | None
     quick: bool
     cells: tuple[Cell, ...]
     claims: tuple[Claim, ...]

@@ -179,9 +179,9 @@ class Reproduction(Record):
     """A study: a paper's claims, judged on a small model.
 
     Attributes:
-        study: `pi`, `entropy-abf` or `cream`.
+        study: `pi`, `entropy-abf`, `cream` or `compositions`.
         title: Of the page.
-        paper: arXiv number.
+        paper: arXiv number; None where there is no paper.
         quick: Whether this is the quick set: few cells, one seed.
         model: The base model.
         trained_length: Its window, tokens.
@@ -197,7 +197,7 @@ class Reproduction(Record):
     format_version: int = FORMAT_VERSION
     study: str
     title: str
-    paper: str
+    paper: str | None = None
     quick: bool
     model: str
     trained_length: int

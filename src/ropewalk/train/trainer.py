@@ -102,7 +102,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         counted = super()._get_num_items_in_batch(batch_samples, device)
         if counted is None or self.windows.gaps is None:
             return counted
-        above = [counted_targets(batch) - (batch[TARGETS] != IGNORED).sum() for batch in batch_samples]
+        above = [counted_targets(batch).float() - (batch[TARGETS] != IGNORED).sum() for batch in batch_samples]
         whole = self.accelerator.gather(torch.stack(above).sum().to(device)).sum()
         return counted + whole / self.get_tp_size()  # processes that share a window each count it
 

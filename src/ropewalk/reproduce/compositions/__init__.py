@@ -1,0 +1,1 @@
+"""Compositions of the three papers and of later ideas, which nobody has published."""
