@@ -13,6 +13,8 @@ from ropewalk.train.settings import TrainSettings
 class Windows(Dataset):
     """Four windows of random tokens."""
 
+    gaps = None
+
     def __len__(self) -> int:
         return 4
 

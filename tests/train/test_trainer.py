@@ -192,6 +192,8 @@ def test_a_step_in_which_nothing_is_learnt_changes_nothing_and_spoils_nothing(ti
     class Unlearnt:
         """Windows whose first step holds questions alone."""
 
+        gaps = None
+
         def __init__(self, windows):
             self.windows = windows
 
