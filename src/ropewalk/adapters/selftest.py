@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ropewalk.adapters import attention, twin
-from ropewalk.adapters.carriers import RELATIVE_TOLERANCE, attention_factor
+from ropewalk.adapters.carriers import RELATIVE_TOLERANCE, STANDS_STILL, attention_factor
 from ropewalk.adapters.families import FULL
 from ropewalk.errors import SelfTestError
 
@@ -108,7 +108,7 @@ def _compare_table(rotary: Any, kind: str | None, last: int, wanted: Any, factor
     positions = torch.tensor([[max(0, last - 3), last]])
     cosine, sine = _cosines(rotary, kind, positions)
     table = getattr(rotary, f"{kind}_inv_freq" if kind else "inv_freq").double().cpu().numpy()
-    if table.shape != wanted.shape or not np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=1e-12):
+    if table.shape != wanted.shape or not np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=STANDS_STILL):
         raise SelfTestError(
             f"the rotary table must hold the method's frequencies; {_difference(table, wanted)} "
             f"(layers: {kind or 'all'}, call of {last + 1:,} tokens). Report this model family as a bug."

@@ -8,6 +8,7 @@ from ropewalk.result.certificate import Certificate, CertificateCell, Certificat
 from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
+from ropewalk.result.export import ExportResult, ParityCell, ParityResult
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
 from ropewalk.result.plan import ExtensionPlan, Geometry, MemoryPlan, RecipePlan, Suitability
 from ropewalk.result.probe import Probe, ProbedMethod, ProbedPoint
@@ -55,6 +56,7 @@ __all__ = [
     "Environment",
     "Estimate",
     "EvaluationResult",
+    "ExportResult",
     "ExtensionPlan",
     "ExtensionResult",
     "GateCheck",
@@ -67,6 +69,8 @@ __all__ = [
     "ModelRecord",
     "NllCheck",
     "Panel",
+    "ParityCell",
+    "ParityResult",
     "Probe",
     "ProbedMethod",
     "ProbedPoint",

@@ -3,7 +3,8 @@
 Native rope types are tried first; one is taken only if the table that transformers computes from it is the method's.
 Otherwise the method travels in `longrope` with short_factor = long_factor = trained / wanted frequency and an explicit
 attention factor: without a difference between short and long nothing ever switches, so caches stay right. A static
-method therefore needs no code here.
+method therefore needs no code here. A method that stops every pair (no rotary embedding) is `linear` with a factor of
+1e12: at a million tokens no pair has turned by more than a millionth of a radian.
 
 transformers multiplies cos and sin by its attention factor, so logits get the square; `attention_scale` speaks of
 logits, hence the square roots below. vLLM's longrope reads `short_mscale` and `long_mscale` and not `attention_factor`,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 RELATIVE_TOLERANCE = 2e-6
 # A pair that a method stops (frequency 0) has an infinite factor, which JSON cannot hold; this one never turns either.
 _STOPPED = 1e30
+_NO_ROTARY = 1e12
+# Radians per token that count as none; float32 rounds 1e-12 up.
+STANDS_STILL = 2e-12
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,10 @@ def carrier(method: Method, rope: Rope, target_length: int, family: Family, laye
         CarrierError: No setting of transformers gives the method's numbers.
     """
     factor = attention_factor(method, rope, target_length, layers)
-    for parameters in _candidates(method, rope, target_length, factor, family):
+    for parameters in candidates(method, rope, target_length, factor, family):
         kind = parameters["rope_type"]
-        window = rope.trained_length if kind == "dynamic" else target_length
-        if _computes(parameters, method, rope, target_length, factor):
-            return Carrier(kind, parameters, window, method.scale_varies)
+        if computes(parameters, method, rope, target_length, factor):
+            return Carrier(kind, parameters, declared_length(kind, rope, target_length), method.scale_varies)
     admitted = "all types" if family.rope_types is None else " and ".join(family.rope_types)
     raise CarrierError(
         f"a config must give the numbers of the method exactly, because a model that is silently off is worse than "
@@ -98,10 +101,24 @@ def attention_factor(method: Method, rope: Rope, target_length: int, layers: int
     return math.sqrt(float(scales[0]))
 
 
-def _candidates(
+def declared_length(kind: str, rope: Rope, target_length: int) -> int:
+    """What `max_position_embeddings` says under a rope type: dynamic takes it for the trained window."""
+    return rope.trained_length if kind == "dynamic" else target_length
+
+
+def candidates(
     method: Method, rope: Rope, target_length: int, factor: float, family: Family
 ) -> Iterator[dict[str, Any]]:
-    for parameters in (*_native(method, rope, factor), _container(method, rope, target_length, factor)):
+    """Rope settings that might be the method and that the family admits, the most widely understood ones first.
+
+    Args:
+        method: What is to be carried.
+        rope: The trained geometry.
+        target_length: Tokens of the new window.
+        factor: On cos and sin; see `attention_factor`.
+        family: Which rope types it admits.
+    """
+    for parameters in (*_native(method, rope, factor), container(method, rope, target_length, factor)):
         if family.rope_types is not None and parameters["rope_type"] not in family.rope_types:
             continue
         # transformers 4 keeps one base for all layers, and 5.23 reads a nested 'truncate' from the wrong place.
@@ -111,7 +128,7 @@ def _candidates(
 
 
 def _native(method: Method, rope: Rope, factor: float) -> Iterator[dict[str, Any]]:
-    """Native settings that might be the method, the most widely understood ones first."""
+    """Native settings that might be the method."""
     same_base = {"rope_theta": float(rope.base)}
     original = {"original_max_position_embeddings": rope.trained_length}
     options = method.options
@@ -121,6 +138,8 @@ def _native(method: Method, rope: Rope, factor: float) -> Iterator[dict[str, Any
             yield {"rope_type": "dynamic", "factor": float(strength), **same_base}
         return
     frequencies = method.frequencies(rope)
+    if frequencies.max() <= 0:
+        yield {"rope_type": "linear", "factor": _NO_ROTARY, **same_base}
     if frequencies.min() <= 0:
         return
     stretch = rope.frequencies / frequencies
@@ -144,15 +163,27 @@ def _native(method: Method, rope: Rope, factor: float) -> Iterator[dict[str, Any
     yield {"rope_type": "llama3", "factor": slowest, **original, **bends, **same_base}
 
 
-def _container(method: Method, rope: Rope, target_length: int, factor: float) -> dict[str, Any]:
-    """`longrope` with the same factors for short and long: any static table."""
+def container(
+    method: Method, rope: Rope, target_length: int, factor: float, *, original: int | None = None
+) -> dict[str, Any]:
+    """`longrope` with the same factors for short and long: any static table.
+
+    Args:
+        method: What is to be carried.
+        rope: The trained geometry.
+        target_length: Tokens of the new window.
+        factor: On cos and sin.
+        original: The length at which readers choose between short and long; None for the trained window. The target
+            keeps them from ever choosing.
+    """
+    original = original or rope.trained_length
     with np.errstate(divide="ignore"):
         stretch = np.minimum(rope.frequencies / method.frequencies(rope), _STOPPED).tolist()
     return {
         "rope_type": "longrope",
         "rope_theta": float(rope.base),
-        "factor": target_length / rope.trained_length,
-        "original_max_position_embeddings": rope.trained_length,
+        "factor": target_length / original,
+        "original_max_position_embeddings": original,
         "short_factor": stretch,
         "long_factor": list(stretch),
         "attention_factor": factor,
@@ -166,7 +197,7 @@ def _rounded(base: float, old: float) -> float:
     return float(old) if math.isclose(base, old, rel_tol=1e-9) else float(f"{base:.10g}")
 
 
-def _computes(parameters: Mapping[str, Any], method: Method, rope: Rope, target_length: int, factor: float) -> bool:
+def computes(parameters: Mapping[str, Any], method: Method, rope: Rope, target_length: int, factor: float) -> bool:
     """Whether transformers' own table from these parameters is the method's, at every length that matters."""
     if method.depends_on_length and parameters["rope_type"] != "dynamic":
         return False
@@ -175,7 +206,7 @@ def _computes(parameters: Mapping[str, Any], method: Method, rope: Rope, target_
     for length in lengths:
         table, multiplier = transformers_table(parameters, rope, length)
         wanted = method.at(length).frequencies(rope)
-        if not (np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=1e-12) and math.isclose(multiplier, factor)):
+        if not (np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=STANDS_STILL) and math.isclose(multiplier, factor)):
             return False
     return True
 
