@@ -33,6 +33,7 @@ PROMISED = {
     },
     "evaluate": {"--lengths", "--output", "-o", "--json"},
     "report": {"--output", "-o"},
+    "export": {"--to", "--output", "-o", "--approximate", "--check", "--engine", "--overwrite", "--json"},
     "inspect": {"--json"},
     "explain": {
         *("--head-dim", "--base", "--trained-length", "--target-length", "--at", "--layers", "--draws", "--seed"),

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WEIGHTS = (".safetensors", ".bin")
+# The folder in which runs keep their records; those of the source are about the source.
+RECORDS = "ropewalk"
 # What a Trainer leaves in its checkpoints; and GGUF files, which carry the old rope setting inside.
 _LEFT_BEHIND = ("training_args.bin", "optimizer.bin", "trainer_state.json", "config.json")
 _LEFT_BEHIND_SUFFIXES = (".pt", ".pth", ".gguf")
+_OTHER_WEIGHTS = (*_LEFT_BEHIND_SUFFIXES, ".onnx", ".onnx_data", ".msgpack", ".h5", ".distcp")
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def put_in_place(partial: Path, target: Path) -> None:
 def bring_weights(
     origin: Path, target: Path, *, link: bool, bring: Callable[[Path, Path], object] = shutil.copyfile
 ) -> None:
-    """Copies or hard links every file of a checkpoint but config.json.
+    """Copies or hard links every file of a checkpoint but config.json, and folders without weights (chat templates).
 
     Args:
         origin: The checkpoint.
@@ -100,6 +103,20 @@ def bring_weights(
                 ) from error
         else:
             bring(file, target / file.name)
+    for folder in _other_folders(origin):
+        shutil.copytree(folder, target / folder.name)
+
+
+def _other_folders(origin: Path) -> list[Path]:
+    """Folders of a checkpoint that belong to it and hold no weights: those would be another form of the old model."""
+    found = []
+    for folder in sorted(path for path in origin.iterdir() if path.is_dir()):
+        if folder.name.startswith(".") or folder.name == RECORDS:
+            continue
+        inside = [file for file in folder.rglob("*") if file.is_file()]
+        if inside and not any(file.suffix in (*WEIGHTS, *_OTHER_WEIGHTS) for file in inside):
+            found.append(folder)
+    return found
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

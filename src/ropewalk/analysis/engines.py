@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-8
 # Radians per token that count as none.
 STANDS_STILL = 2e-12
-# Rows of cosines and sines that an engine can be expected to hold: 2 ** 27 of 128 float32 numbers are 64 GiB.
-MOST_ROWS = 1 << 27
+# Rows of cosines and sines that an engine can be expected to hold: 2 ** 24 of 128 float32 numbers are 8 GiB.
+MOST_ROWS = 1 << 24
 _COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 
 

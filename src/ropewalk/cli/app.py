@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from ropewalk.cli import demo, evaluate, explain, extend, inspect, plan, report, reproduce
+from ropewalk.cli import demo, evaluate, explain, export, extend, inspect, report, reproduce
 from ropewalk.errors import RopewalkError
 from ropewalk.version import __version__
 
@@ -86,6 +87,7 @@ app = build(
         extend.extend,
         evaluate.evaluate,
         report.report,
+        export.export,
         inspect.inspect,
         explain.explain,
         plan.plan,

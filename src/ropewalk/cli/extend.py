@@ -88,6 +88,9 @@ def extend(
         bool, typer.Option("--resume", help="Go on where an earlier run into DIR stopped, or start.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DIR.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Without training: hard links in the place of copies of the weight files.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Extend a model's context window, train it if asked, and save it.
@@ -131,7 +134,7 @@ def extend(
     )
     with LiveReporter() as reporter:
         result = extend_from_flags(
-            flags, output, recipe=recipe, gate=gate, resume=resume, overwrite=overwrite, reporter=reporter
+            flags, output, recipe=recipe, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter
         )
     if as_json:
         show_json(result.model_dump(mode="json"))

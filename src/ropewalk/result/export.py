@@ -40,7 +40,7 @@ class ExportResult(Record):
         exact: The engine computes the method; if not, `loses` says what is lost.
         rope_parameters: As written.
         query_factor: What the weights that make queries were multiplied by; 1 where no weight changed.
-        weights: What became of the weight files.
+        weights: What became of the weight files: linked, copied, or changed.
         notes: Sentences for people.
         checked: What was compared after writing, one phrase each.
         parity: Logits of a small random model with the written config, against the applied method.
@@ -59,7 +59,7 @@ class ExportResult(Record):
     loses: str | None
     rope_parameters: dict[str, Any]
     query_factor: float = 1.0
-    weights: Literal["linked", "copied", "changed"]
+    weights: str
     notes: tuple[str, ...]
     checked: tuple[str, ...]
     parity: tuple[ParityCell, ...] = Field(default=())

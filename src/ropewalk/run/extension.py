@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from safetensors import SafetensorError
 
 from ropewalk import adapters
-from ropewalk.errors import OutputError
+from ropewalk.errors import OptionError, OutputError
 from ropewalk.evals.environment import environment
 from ropewalk.result import ExtensionResult, ModelRecord
 from ropewalk.run.device import default_device
@@ -71,6 +71,7 @@ def run_extension(
     gate: GateSettings | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    link: bool = False,
     reporter: Reporter | None = None,
 ) -> ExtensionResult:
     """Extends a model as a run file says, trains it if asked, and saves it.
@@ -81,6 +82,7 @@ def run_extension(
         gate: Measure the cost inside the trained window before the folder is complete; None leaves that out.
         resume: Nothing there: start. Finished: return the earlier result. Partial: go on.
         overwrite: Replace an earlier result.
+        link: Without training: hard links in the place of copies of the weight files.
         reporter: Hears of stages and steps.
 
     Raises:
@@ -97,6 +99,11 @@ def run_extension(
         on_first(lambda: folder.check_same_run(plan.run.to_toml()))
         tell.stage(f"'{output}' was finished before; nothing is done")
         return ExtensionResult.model_validate_json((folder.final / RECORDS / "result.json").read_text("utf-8"))
+    if link and plan.run.train.steps:
+        raise OptionError(
+            f"links stand for weight files that do not change; this run trains {plan.run.train.steps} steps. Leave "
+            "--link out, or set --steps 0."
+        )
     prepared, watch_text = on_first(lambda: _prepare(plan, folder, gate, resume=resume, overwrite=overwrite))
     started = time.monotonic()
     tell.stage(
@@ -114,7 +121,7 @@ def run_extension(
             trained = train_and_save(plan, folder.partial, tell, watch_text=watch_text)
             report = trained.report
         else:
-            trained, report = None, _untrained(plan, folder.partial, tell)
+            trained, report = None, _untrained(plan, folder.partial, tell, link=link)
         leave_the_others()
         checked = prepared.run(folder.partial, tell) if prepared else None
         result = _result(plan, report, trained, checked, time.monotonic() - started)
@@ -180,11 +187,13 @@ def is_write_failure(error: BaseException | None) -> bool:
     return isinstance(error, SafetensorError) or (isinstance(error, OSError) and error.errno in DISK_REFUSES)
 
 
-def _untrained(plan: Plan, partial: Path, tell: Reporter) -> ExtensionReport:
+def _untrained(plan: Plan, partial: Path, tell: Reporter, *, link: bool) -> ExtensionReport:
     """Writes the extended checkpoint without reading a weight."""
-    tell.stage("no training: the config changes, the weight files are copied")
+    tell.stage(f"no training: the config changes, the weight files are {'linked' if link else 'copied'}")
     checkpoint = partial / "checkpoint"
-    report = adapters.extend_checkpoint(plan.source, checkpoint, plan.method, plan.target_length, overwrite=True)
+    report = adapters.extend_checkpoint(
+        plan.source, checkpoint, plan.method, plan.target_length, link=link, overwrite=True
+    )
     for file in checkpoint.iterdir():
         file.rename(partial / file.name)
     checkpoint.rmdir()

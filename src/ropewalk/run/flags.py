@@ -71,6 +71,7 @@ def extend_from_flags(
     gate: GateSettings | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    link: bool = False,
     reporter: Reporter | None = None,
 ) -> ExtensionResult:
     """Extends a checkpoint by a recipe (if one is named) with flags laid over it."""
@@ -90,4 +91,4 @@ def extend_from_flags(
     if "method" in values:
         values["method"].setdefault("name", "yarn")
     run = parse_run(values, where=f"recipe '{recipe}'" if recipe else "this run")
-    return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, reporter=reporter)
+    return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter)

@@ -6,6 +6,7 @@ import shutil
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.adapters.files import RECORDS as RECORDS
 from ropewalk.adapters.files import put_in_place
 from ropewalk.errors import OutputError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 CHANGES_NO_NUMBER = ("workers", "save_every", "report_to")  # of the settings of a training
 CHECKPOINTS = "checkpoints"  # of a training that is not finished
-RECORDS = "ropewalk"  # the folder inside the checkpoint that holds run.toml and result.json
+# RECORDS is the folder inside the checkpoint that holds run.toml and result.json.
 
 
 class OutputFolder:

@@ -206,7 +206,9 @@ def computes(parameters: Mapping[str, Any], method: Method, rope: Rope, target_l
     for length in lengths:
         table, multiplier = transformers_table(parameters, rope, length)
         wanted = method.at(length).frequencies(rope)
-        if not (np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=STANDS_STILL) and math.isclose(multiplier, factor)):
+        if not (
+            np.allclose(table, wanted, rtol=RELATIVE_TOLERANCE, atol=STANDS_STILL) and math.isclose(multiplier, factor)
+        ):
             return False
     return True
 

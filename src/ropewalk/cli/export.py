@@ -1,0 +1,111 @@
+"""`ropewalk export`: an extended checkpoint, written so that an engine computes its method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ropewalk.result import ExportResult, ParityCell
+
+UNMET = 1
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="DIR", help="A checkpoint that ropewalk extended, or an export.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ENGINE", help="For which program: transformers, vllm or sglang.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The folder to make. [default: DIR-ENGINE]")
+    ] = None,
+    carrier: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only this form: a rope type such as longrope, folded, staircase, frozen."),
+    ] = None,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Where no form is exact, write the nearest one and say what it loses.")
+    ] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the weight files instead of linking them.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: compare DIR as the engine reads it with the method.")
+    ] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="ENGINE", help="With --check: whose reading. [default: the export's]")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --check: what DIR was exported from. [default: recorded]")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="With --check: prompts as long as the windows, which takes long.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Write an extended checkpoint so that an engine computes its method.
+
+    The config changes; weights are linked, unless a scale has to be folded into them. What was written is read again
+    and compared with the method. --check compares tables and logits of a folder with the method: exit code 1 on FAIL.
+    """
+    from ropewalk.adapters import hide_progress_bars
+    from ropewalk.cli.output import show, show_json
+    from ropewalk.errors import OptionError
+    from ropewalk.run.export import export as run_export
+    from ropewalk.run.parity import check as run_check
+
+    if check == (to is not None):
+        raise OptionError(
+            "an export needs an engine, and a check writes nothing; got "
+            f"{'both --check and --to' if check else 'neither --to nor --check'}. Say --to ENGINE, or --check."
+        )
+    hide_progress_bars()
+    if check:
+        compared = run_check(model, engine, source=source, whole=whole)
+        if as_json:
+            show_json(compared.model_dump(mode="json"))
+        else:
+            show(parity_table(compared.cells), "", f"{compared.verdict}: {compared.reason}.")
+        raise typer.Exit(UNMET if compared.verdict == "FAIL" else 0)
+    folder, result = run_export(
+        model, str(to), output, carrier=carrier, approximate=approximate, copy=copy, overwrite=overwrite
+    )
+    if as_json:
+        show_json(result.model_dump(mode="json"))
+    else:
+        show_export(folder, result)
+
+
+def show_export(folder: Path, result: ExportResult) -> None:
+    """Prints what was written, what was checked, and how to serve it."""
+    from ropewalk.cli.output import facts, note, show
+
+    fidelity = "exact" if result.loses is None else f"approximate: {result.loses}"
+    rows = [
+        ("For", f"{result.engine}, {result.target_length:,} tokens"),
+        ("Method", result.method),
+        ("Carrier", f"{result.carrier} ({fidelity})"),
+        ("Weights", result.weights),
+        *(("Checked", words) for words in result.checked),
+        ("Serve", result.serve),
+    ]
+    if result.serve_source:
+        rows.append(("Or unexported", result.serve_source))
+    show(f"{folder}", "", facts(rows))
+    note("Note", result.notes)
+
+
+def parity_table(cells: tuple[ParityCell, ...]) -> Table:
+    """Largest differences of logits by window and phase."""
+    from ropewalk.cli.output import plain_table
+
+    table = plain_table(">window, tokens", "phase", ">largest difference", ">largest logit", ">first other token at")
+    for cell in cells:
+        apart = "none" if cell.first_divergent_token is None else f"{cell.first_divergent_token:,}"
+        table.add_row(
+            f"{cell.length:,}", cell.phase, f"{cell.largest_difference:.2g}", f"{cell.largest_logit:.3g}", apart
+        )
+    return table
