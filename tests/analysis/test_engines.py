@@ -54,13 +54,11 @@ def test_where_no_version_disagrees_an_engine_reads_what_transformers_computes(e
 
 
 def test_yarn_and_llama3_are_read_as_plain_arithmetic_says():
-    plain = frequency_rules.plain(128, 10_000.0)
-    low, high = (64 * math.log(4096 / (turns * 2 * math.pi)) / math.log(10_000.0) for turns in (32, 1))
-    kept = [1 - min(1, max(0, (i - math.floor(low)) / (math.ceil(high) - math.floor(low)))) for i in range(64)]
-    by_hand = [f * k + f / 8 * (1 - k) for f, k in zip(plain, kept, strict=True)]
+    kept = frequency_rules.kept_by_index(128, 10_000.0, 4096, 32, 1, truncate=True)
+    by_hand = frequency_rules.blend(frequency_rules.plain(128, 10_000.0), kept, 8.0)
     np.testing.assert_allclose(read("vllm", YARN)[0].frequencies, by_hand, rtol=1e-12)
     assert read("sglang", YARN)[0].attention_factor == pytest.approx(0.1 * math.log(8) + 1)
-    llama3 = methods.get("llama3")(factor=8.0).frequencies(ROPE)
+    llama3 = frequency_rules.llama3(128, 10_000.0, 4096, 8.0, 1.0, 4.0)
     np.testing.assert_allclose(read("vllm", LLAMA3)[1].frequencies, llama3, rtol=1e-12)
 
 
@@ -123,7 +121,7 @@ def test_a_table_that_is_too_short_or_too_large_is_named(parameters, declared, w
     name = {"yarn": "yarn", "linear": "linear"}.get(parameters.get("rope_type"), "none")
     method = methods.get(name).for_target(ROPE, TARGET)
     assert words in mismatch(read("vllm", parameters, declared=declared), wanted(method))
-    assert 8 << 22 > MOST_ROWS
+    assert MOST_ROWS < 8 << 22
 
 
 def test_dynamic_is_frozen_at_the_longest_text():

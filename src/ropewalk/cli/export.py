@@ -80,8 +80,8 @@ def export(
 
 
 def show_export(folder: Path, result: ExportResult) -> None:
-    """Prints what was written, what was checked, and how to serve it."""
-    from ropewalk.cli.output import facts, note, show
+    """Prints what was written, what was checked, and the commands, each on one line that can be copied."""
+    from ropewalk.cli.output import console, facts, note, show
 
     fidelity = "exact" if result.loses is None else f"approximate: {result.loses}"
     rows = [
@@ -90,16 +90,16 @@ def show_export(folder: Path, result: ExportResult) -> None:
         ("Carrier", f"{result.carrier} ({fidelity})"),
         ("Weights", result.weights),
         *(("Checked", words) for words in result.checked),
-        ("Serve", result.serve),
     ]
-    if result.serve_source:
-        rows.append(("Or unexported", result.serve_source))
     show(f"{folder}", "", facts(rows))
     note("Note", result.notes)
+    for title, command in (("Serve it:", result.serve), ("Or the source as it is:", result.serve_source)):
+        if command:
+            console().print(f"\n{title}\n{command}", soft_wrap=True)
 
 
 def parity_table(cells: tuple[ParityCell, ...]) -> Table:
-    """Largest differences of logits by window and phase."""
+    """Largest differences of logits, by window and phase."""
     from ropewalk.cli.output import plain_table
 
     table = plain_table(">window, tokens", "phase", ">largest difference", ">largest logit", ">first other token at")

@@ -1,8 +1,8 @@
 """Do two forms of a model choose the same tokens? The same prompt through both, in one call and token by token.
 
-A prompt is a few drawn tokens, half of them at the start of a window and half at its end, so that both the slowest
-pairs and the largest positions count; a short prompt of neighbours would hide an error of either. An engine that
-numbers its tokens itself gets the whole window instead.
+A prompt is a few drawn tokens at the start, in the middle and at the end of a window, so that both the slowest pairs
+and the largest positions count; a short prompt of neighbours would hide an error of either. An engine that numbers its
+tokens itself gets the whole window instead.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ModelRunner:
 
 
 def spread_prompts(lengths: Sequence[int], vocabulary: int, *, tokens: int = TOKENS) -> tuple[Prompt, ...]:
-    """One prompt for each window: its first and its last positions.
+    """One prompt for each window: its first, middle and last positions.
 
     Args:
         lengths: Tokens of the windows.
@@ -96,7 +96,10 @@ def spread_prompts(lengths: Sequence[int], vocabulary: int, *, tokens: int = TOK
     prompts = []
     for length in lengths:
         count = min(tokens, length)
-        positions = np.concatenate([np.arange(count - count // 2), np.arange(length - count // 2, length)])
+        part, rest = divmod(count, 3)
+        middle = min(max(length // 2, part + rest), length - 2 * part)
+        starts = np.arange(part + rest), np.arange(middle, middle + part), np.arange(length - part, length)
+        positions = np.arange(length) if count == length else np.concatenate(starts)
         prompts.append(Prompt(length, _draw(count, vocabulary), torch.from_numpy(positions)))
     return tuple(prompts)
 
