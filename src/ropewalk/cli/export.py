@@ -46,7 +46,7 @@ def export(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
-    """Write an extended checkpoint so that an engine computes its method.
+    """Write an extended checkpoint for an engine, and check it.
 
     The config changes; weights are linked, unless a scale has to be folded into them. What was written is read again
     and compared with the method. --check compares tables and logits of a folder with the method: exit code 1 on FAIL.
