@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ropewalk.cli import demo, evaluate, explain, extend, inspect, plan, report, reproduce
-from ropewalk.cli import demo, evaluate, explain, export, extend, inspect, report, reproduce
+from ropewalk.cli import demo, evaluate, explain, export, extend, inspect, plan, report, reproduce
 from ropewalk.errors import RopewalkError
 from ropewalk.version import __version__
 
