@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ropewalk.report.markdown import markdown_table
-from ropewalk.report.reproduction import k_max, reproduction_page
+from ropewalk.report.reproduction import distance_of, reached, reproduction_page
 from ropewalk.report.reproduction_figure import reproduction_figure
 from ropewalk.report.theory import theory_section
 from ropewalk.result import (
@@ -47,6 +47,11 @@ def reading(cell: str, measure: str, length: int, value: float, *, depth: float 
         clusters=16,
     )
     return CellReading(cell=cell, of=of, seeds=3, estimate=estimate)
+
+
+def reach(cell: str, value: float, low: float, high: float) -> CellReading:
+    found = reading(cell, "k_max", 2048, value, of="distances")
+    return found.model_copy(update={"estimate": found.estimate.model_copy(update={"low": low, "high": high})})
 
 
 def losses(cell: str, *perplexities: float) -> list[CellReading]:
@@ -107,6 +112,7 @@ def study(**changes) -> Reproduction:
             *losses("linear", 15, 14),
             reading("linear", "paired_nll_against_cut", 2048, 0.4418),
             *keys,
+            reach("linear", 2048, 1024, 2048),
         ),
         "rates": (RateRecord(name="linear", of="NLL", rates=(1e-3, 3e-3), values=(2.9, 2.8), chosen=3e-3),),
         "verdicts": (
@@ -174,7 +180,7 @@ def test_every_number_of_a_page_changes_with_its_record():
 
 
 @pytest.mark.parametrize(
-    ("shares", "reached"),
+    ("shares", "longest"),
     [
         ([1.0, 1.0, 1.0, 1.0], 2048),
         ([0.1, 0.2, 0.2, 0.2], 1536),
@@ -182,16 +188,16 @@ def test_every_number_of_a_page_changes_with_its_record():
         ([1.0, 1.0, 1.0, 0.0], 0),
     ],
 )
-def test_k_max_ends_before_the_first_distance_that_fails(shares, reached):
+def test_k_max_ends_before_the_first_distance_that_fails(shares, longest):
     depths = (0.0, 0.25, 0.5, 0.75)
-    found = [reading("linear", "passkey", 2048, s, depth=d) for s, d in zip(shares, depths, strict=True)]
-    assert k_max(found) == reached
+    found = [reading("linear", "passkey", 2048, s, depth=d).estimate for s, d in zip(shares, depths, strict=True)]
+    assert reached((distance_of(estimate), estimate.value) for estimate in found) == longest
 
 
 def test_k_max_of_a_cell_whose_keys_were_not_asked_for_is_unknown():
-    assert k_max([]) is None
     below = reproduction_page(study()).split("**k_max**")[1].split("##")[0]
-    assert "| about linear | 2,048 |" in below
+    assert "| about linear | 2,048 [1,024, 2,048] |" in below
+    assert "k_max" not in reproduction_page(study()).split("## Measured")[1].split("**k_max**")[0]
     assert "about untouched" not in below
 
 
@@ -243,6 +249,27 @@ def test_a_panel_along_a_property_of_cells_has_a_point_for_each_cell_that_was_me
     assert "By steps" not in reproduction_page(study(panels=(panel,))).split("## Verdicts")[1], "no table by depth"
 
 
+def test_a_line_may_take_each_of_its_points_from_a_measurement_of_its_own():
+    cells = ((2.0, "untouched"), (8.0, "linear"))
+    line = Line(name="PI", cells=cells, at=(("modules", 256), ("modules", 2048)))
+    axis = Along(title="target", lines=(line,))
+    panel = Panel(title="By factor", of="modules", measure="paired_nll", along=axis)
+    (axes,) = reproduction_figure(study(panels=(panel,))).axes
+    assert axes.lines[0].get_xdata().tolist() == [2, 8]
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([9, 14])
+
+
+def test_a_reach_is_drawn_in_tokens():
+    axis = Along(title="training steps", lines=(Line(name="PI", cells=((50.0, "linear"),)),))
+    panel = Panel(title="k_max", of="distances", measure="k_max", at=2048, along=axis)
+    figure = reproduction_figure(study(panels=(panel,)))
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    assert axes.lines[0].get_ydata().tolist() == [2048]
+    assert axes.get_ylabel() == "tokens (higher is better)"
+    assert "2,000" in [label.get_text() for label in axes.get_yticklabels()]
+
+
 @pytest.mark.parametrize(
     ("measure", "kind", "unit"),
     [
@@ -251,6 +278,8 @@ def test_a_panel_along_a_property_of_cells_has_a_point_for_each_cell_that_was_me
         ("rouge1", "score", "ROUGE F-measure"),
         ("entropy_layer_2", "number", "nats"),
         ("key_value", "share", "share of answers"),
+        ("cloze", "share", "share of answers"),
+        ("k_max", "tokens", "tokens"),
     ],
 )
 def test_the_name_of_a_measure_says_what_kind_of_number_it_is(measure, kind, unit):

@@ -9,8 +9,9 @@ import pytest
 from ropewalk import adapters
 from ropewalk.data.corpus import module_names
 from ropewalk.errors import UnknownNameError
-from ropewalk.reproduce import entropy_abf, position_interpolation
+from ropewalk.reproduce import entropy_abf
 from ropewalk.reproduce.papers import STUDIES, study
+from ropewalk.reproduce.pi.claims import explodes
 from ropewalk.reproduce.texts import VALIDATION_MODULES, texts
 from ropewalk.run.control import control_plan
 from ropewalk.run.plan import resolve
@@ -32,13 +33,18 @@ def every_cell(name: str, *, quick: bool):
 @pytest.mark.parametrize(("name", "quick"), ALL)
 def test_every_claim_and_panel_finds_its_cells_exams_and_lengths(name, quick):
     made = study(name, quick=quick)
-    exams = {cell.name: {exam.name: exam.plan for exam in cell.exams} for cell in made.cells}
+    exams = {cell.name: {exam.name: exam for exam in cell.exams} for cell in made.cells}
     for claim in made.claims:
         for _, reading in claim.terms:
             assert reading.length in exams[reading.cell][reading.of].lengths, claim.name
     for panel in made.panels:
         assert all(panel.of in exams[cell] for cell in panel.cells)
+        for line in panel.along.lines if panel.along else ():
+            own = line.at or ((panel.of, panel.at or 256),) * len(line.cells)
+            for (_, cell), (of, length) in zip(line.cells, own, strict=True):
+                assert length in exams[cell][of].lengths, (panel.title, cell)
     shown = set(made.shown)
+    shown |= {(of, "k_max") for of, measure, _ in made.depths if measure == "passkey"}
     assert all((panel.of, panel.measure.removesuffix("_against_cut")) in shown for panel in made.panels)
 
 
@@ -104,7 +110,14 @@ def tokens_of(cell) -> int:
 def test_everything_that_one_claim_compares_was_trained_on_the_same_tokens(name):
     made = study(name)
     cells = {cell.name: cell for cell in made.cells}
-    about_amounts = {"adapts-early", "hundred-samples-suffice", "a-quarter-of-the-tokens-suffices"}
+    about_amounts = {
+        "adapts-early",
+        "few-steps-suffice",
+        "keys-reach-with-fewer-steps",
+        "whole-text-helps",
+        "hundred-samples-suffice",
+        "a-quarter-of-the-tokens-suffices",
+    }
     for claim in made.claims:
         trained = {tokens_of(cells[n]) for n in claim.cells if cells[n].run is not None and cells[n].run.train.steps}
         assert len(trained) <= 1 or claim.name in about_amounts, claim.name
@@ -160,7 +173,7 @@ def test_entropy_abf_and_abf_of_equal_base_differ_in_the_scale_alone():
 
 
 def test_the_explosion_that_is_claimed_is_the_factor_of_three():
-    assert position_interpolation.explodes().smallest_effect == pytest.approx(math.log(3))
+    assert explodes().smallest_effect == pytest.approx(math.log(3))
 
 
 def test_the_validation_split_and_the_test_split_share_no_text_and_make_up_the_held_out_modules():
@@ -188,8 +201,8 @@ def test_an_unknown_set_of_texts_and_an_unknown_study_are_refused_with_those_the
         study("yarn")
 
 
-@pytest.mark.parametrize("name", [f"reproduce-{name}" for name in STUDIES])
+@pytest.mark.parametrize("name", [name for name in packaged_runs() if name.startswith("reproduce-")])
 def test_a_run_file_says_whose_it_is_and_which_command_reads_it(name):
     text = packaged_runs()[name]
     assert "arXiv:" in text
-    assert f"`ropewalk reproduce {name.removeprefix('reproduce-')}`" in text
+    assert any(f"`ropewalk reproduce {paper}`" in text and name.startswith(f"reproduce-{paper}") for paper in STUDIES)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ropewalk.adapters.apply import ExtensionReport, extend_checkpoint, extend_model
     from ropewalk.adapters.config import ModelConfig, read_model_config, resolve_source
+    from ropewalk.adapters.fresh import Shape, write_fresh_model
     from ropewalk.adapters.load import load_model, load_tokenizer, save_model
     from ropewalk.adapters.progress_bars import hide_progress_bars
 else:
@@ -21,6 +22,8 @@ else:
         "ExtensionReport": "apply",
         "extend_checkpoint": "apply",
         "extend_model": "apply",
+        "Shape": "fresh",
+        "write_fresh_model": "fresh",
         "hide_progress_bars": "progress_bars",
         "load_model": "load",
         "load_tokenizer": "load",
@@ -36,6 +39,7 @@ else:
 __all__ = [
     "ExtensionReport",
     "ModelConfig",
+    "Shape",
     "extend_checkpoint",
     "extend_model",
     "hide_progress_bars",
@@ -44,4 +48,5 @@ __all__ = [
     "read_model_config",
     "resolve_source",
     "save_model",
+    "write_fresh_model",
 ]

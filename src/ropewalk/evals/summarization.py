@@ -53,6 +53,7 @@ class SummaryPlan:
         temperature: Of sampling; 0 takes the likeliest token.
         top_p: Share of probability that is sampled from.
         seed: Seed of the sampling and of the bootstrap.
+        before, after: The prompt around the document; PI's by default.
 
     Raises:
         OptionError: Numbers with which nothing can be written.
@@ -65,6 +66,8 @@ class SummaryPlan:
     temperature: float = 0.5
     top_p: float = 0.95
     seed: int = 0
+    before: str = BEFORE
+    after: str = AFTER
 
     def __post_init__(self) -> None:
         for name in ("length", "document_tokens", "new_tokens"):
@@ -83,8 +86,9 @@ class SummaryPlan:
     def protocol(self) -> str:
         """In one phrase."""
         decoding = f"temperature {self.temperature:g}, top_p {self.top_p:g}" if self.temperature else "greedy"
+        prompt = "PI's prompt" if (self.before, self.after) == (BEFORE, AFTER) else "a prompt of its own"
         return (
-            f"PI's prompt, {self.keep} of a document up to {self.document_tokens:,} tokens, "
+            f"{prompt}, {self.keep} of a document up to {self.document_tokens:,} tokens, "
             f"at most {self.new_tokens:,} new tokens, {decoding}; rouge-score with stemming"
         )
 
@@ -176,8 +180,8 @@ class _Writer:
         self.model = model
         self.tokenizer = tokenizer
         self.plan = plan
-        self.before = np.concatenate([self._opening(), self._encode(BEFORE)])
-        self.after = self._encode(AFTER)
+        self.before = np.concatenate([self._opening(), self._encode(plan.before)])
+        self.after = self._encode(plan.after)
         room = plan.length - len(self.before) - len(self.after) - plan.new_tokens
         if room < 1:
             raise OptionError(

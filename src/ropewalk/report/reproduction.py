@@ -10,12 +10,12 @@ from rich.table import Table
 
 from ropewalk.report.markdown import markdown_table
 from ropewalk.report.theory import theory_section
-from ropewalk.result import quantity_of
+from ropewalk.result import K_MAX, quantity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ropewalk.result import CellReading, CellRecord, Reproduction, Verdict
+    from ropewalk.result import CellReading, CellRecord, Estimate, Reproduction, Verdict
 
 FIGURE = "figure.png"
 UNTOUCHED = "untouched"
@@ -26,6 +26,10 @@ WORDS = {
     "window, nats/token; below 0 the longer context is worth something",
     "key_value": "share of key-value records found, by length of the context",
     "passkey": "share of pass keys found, all distances together",
+    "cloze": "share of names that the model chooses rightly among four, inside the old window",
+    "rouge1": "ROUGE-1 of the listed function names, by the tokens that the model reads",
+    "rouge2": "ROUGE-2 of the listed function names, by the tokens that the model reads",
+    "rougeL": "ROUGE-L of the listed function names, by the tokens that the model reads",
 }
 THEORY = {"pi"}  # studies whose page recomputes the paper's bounds
 
@@ -68,19 +72,23 @@ def verdict_table(result: Reproduction) -> Table:
     return table
 
 
-def k_max(readings: Iterable[CellReading]) -> int | None:
-    """The longest distance up to which every distance has at least a fifth of its keys found, tokens; 0 if none has.
+def reached(shares: Iterable[tuple[int, float]]) -> int:
+    """The longest distance up to which every distance has at least a fifth of its keys found; 0 if none has.
 
     Args:
-        readings: Of one cell, by depth. A key at depth d of a window of L tokens stands L (1 - d) before its end.
+        shares: Distances in tokens, and the share of keys found at each.
     """
-    reached = None
-    for reading in sorted(readings, key=lambda r: -(r.estimate.depth or 0.0)):
-        reached = reached or 0
-        if reading.estimate.value < K_MAX_SHARE - 1e-9:
+    longest = 0
+    for distance, share in sorted(shares):
+        if share < K_MAX_SHARE - 1e-9:
             break
-        reached = round(reading.estimate.length * (1 - (reading.estimate.depth or 0.0)))
-    return reached
+        longest = distance
+    return longest
+
+
+def distance_of(estimate: Estimate) -> int:
+    """Tokens from a key to the end: a key at depth d of a window of L tokens stands L (1 - d) before it."""
+    return round(estimate.length * (1 - (estimate.depth or 0.0)))
 
 
 def _head(result: Reproduction, protocol: str | None) -> str:
@@ -136,7 +144,7 @@ def _state(verdict: Verdict, *, bold: bool = False) -> str:
 
 def _tables(result: Reproduction) -> list[tuple[str, tuple[str, str]]]:
     """A table for each exam and measure: cells by length."""
-    plain = [reading for reading in result.readings if reading.estimate.depth is None]
+    plain = [r for r in result.readings if r.estimate.depth is None and r.estimate.measure != K_MAX]
     kinds = list(dict.fromkeys((reading.of, reading.estimate.measure) for reading in plain))
     return [(of, _length_table(result, plain, of, measure)) for of, measure in kinds]
 
@@ -170,6 +178,8 @@ def _value(reading: CellReading, measure: str) -> str:
         return f"{value:.2f} [{low:.2f}, {high:.2f}]"
     if kind == "difference":
         return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    if kind == "tokens":
+        return f"{estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]"
     if kind == "number":
         return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
     return f"{estimate.value:.2f} [{max(0.0, estimate.low):.2f}, {min(1.0, estimate.high):.2f}]"
@@ -196,14 +206,15 @@ def _depth_tables(result: Reproduction) -> list[str]:
 
 
 def _k_max_table(result: Reproduction, of: str, length: int) -> list[str]:
-    rows = []
-    for name, about in {cell.name: cell.about for cell in result.cells}.items():
-        reached = k_max(_by_depth(result, name, of, "passkey", length))
-        if reached is not None:
-            rows.append((about, f"{reached:,}"))
+    found = {name: result.find(name, of, K_MAX, length) for name in {cell.name: None for cell in result.cells}}
+    about = {cell.name: cell.about for cell in result.cells}
+    rows = [(about[name], _value(reading, K_MAX)) for name, reading in found.items() if reading is not None]
+    if not rows:
+        return []
     words = (
         f"**k_max**: the distance up to which at least {K_MAX_SHARE:.0%} of the pass keys are found at every distance, "
-        "over all seeds together. Distances are counted by depth, so they are right to a prompt's head and question."
+        "over all seeds together; in brackets the same for shares drawn from what the answers leave open. Distances "
+        "are counted by depth, so they are right to a prompt's head and question."
     )
     return [words, markdown_table(("model", ">k_max, tokens"), rows)]
 

@@ -114,9 +114,10 @@ def _lines(result: Reproduction, panel: Panel) -> Iterator[tuple[str, list[Point
     about = {cell.name: cell.about for cell in result.cells}
     if panel.along is not None:
         for line in panel.along.lines:
+            own = line.at or ((panel.of, panel.at or result.trained_length),) * len(line.cells)
             found = [
-                (place, result.find(cell, panel.of, panel.measure, panel.at or result.trained_length))
-                for place, cell in line.cells
+                (place, result.find(cell, of, panel.measure, length))
+                for (place, cell), (of, length) in zip(line.cells, own, strict=True)
             ]
             yield line.name, [Point(place, reading) for place, reading in found if reading is not None]
         return
@@ -162,6 +163,8 @@ def _axes(axes: Any, result: Reproduction, panel: Panel) -> None:
         axes.axhline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
     elif quantity.is_bounded:
         axes.set_ylim(-0.04, 1.06)
+    elif quantity.kind == "tokens":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.tick_params(labelsize=8.5, colors=style.INK, length=0)
     axes.grid(visible=True, axis="y", color=style.GRID, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ropewalk.report.reproduction import UNTOUCHED
 from ropewalk.reproduce.exams import tokens_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ropewalk.reproduce.exams import Exam
-    from ropewalk.reproduce.samples import SampleSet
+    from ropewalk.result import CellRecord
+    from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
 TRAINING_PASSES = 3  # a training step costs a forward pass and a backward pass of twice that
+
+
+class Examples(Protocol):
+    """Training examples that a cell brings along; written once for all cells that name the same file."""
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+
+    def write(self, folder: Path, tokenizer: Any) -> Path:
+        """Writes the file into a folder, and returns it."""
+
+
+class Base(Protocol):
+    """A model that a study makes for itself; cells start from it."""
+
+    @property
+    def name(self) -> str:
+        """Such as `1m`."""
+
+    @property
+    def cost(self) -> float:
+        """Tokens of forward passes of its making, about."""
+
+    def make(self, study: Path, precision: str, reporter: Reporter) -> tuple[Path, CellRecord]:
+        """The folder of the model and how it was made, now or earlier."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +58,7 @@ class Cell:
         exams: What is measured of it.
         samples: Training examples that are made for it, in the place of `run.data.files`.
         search: Name of the search whose learning rate it takes; None for the run's own.
+        base: The base model, where the study makes it itself, in the place of `model`.
     """
 
     name: str
@@ -35,8 +66,9 @@ class Cell:
     run: RunFile | None
     exams: tuple[Exam, ...]
     model: str = "builtin"
-    samples: SampleSet | None = None
+    samples: Examples | None = None
     search: str | None = None
+    base: Base | None = None
 
     @property
     def seed(self) -> int | None:
@@ -51,11 +83,22 @@ class Cell:
     @property
     def cost(self) -> float:
         """Tokens of forward passes, about: what the time left is estimated by."""
-        trained = 0
-        if self.run is not None and self.run.train.steps:
-            window = self.run.data.window or self.run.target_length or 0
-            trained = self.run.train.steps * self.run.train.batch * window
-        return float(TRAINING_PASSES * trained + tokens_of(self.exams))
+        return (training_cost(self.run) if self.run is not None else 0.0) + tokens_of(self.exams)
+
+    @property
+    def model_name(self) -> str:
+        """What records call the base model, on every machine."""
+        return self.base.name if self.base is not None else self.model
+
+    @property
+    def untouched(self) -> str:
+        """Name of the cell that is its base model as it is."""
+        return UNTOUCHED if self.base is None else f"{UNTOUCHED}-{self.base.name}"
+
+    def on(self, model: str) -> Cell:
+        """The same cell with its base model at another place."""
+        run = None if self.run is None else self.run.model_copy(update={"model": model})
+        return dataclasses.replace(self, model=model, run=run)
 
     def at_rate(self, learning_rate: float) -> Cell:
         """The same cell with another peak learning rate."""
@@ -71,3 +114,9 @@ class Cell:
             return self
         train = self.run.train.model_copy(update=settings)
         return dataclasses.replace(self, run=self.run.model_copy(update={"train": train}))
+
+
+def training_cost(run: RunFile) -> float:
+    """A run's training in tokens of forward passes, about; 0 if it trains nothing."""
+    window = run.data.window or run.target_length or 0
+    return float(TRAINING_PASSES * run.train.steps * run.train.batch * window)

@@ -41,6 +41,14 @@ class Exam(ABC):
     def tokens(self) -> int:
         """About so many tokens are read."""
 
+    def require(self) -> None:
+        """Asked before any cell is made.
+
+        Raises:
+            OptionError: Something that it needs is not installed.
+        """
+        return
+
     @abstractmethod
     def conditions(self) -> dict[str, Any]:
         """Everything besides the model that its numbers depend on, as JSON knows it."""

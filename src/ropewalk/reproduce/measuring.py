@@ -84,13 +84,13 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
     """
     place = folder / CELLS / cell.label
     run = _with_samples(cell, folder)
-    _check_conditions(place, conditions(cell, run))
+    check_conditions(place, conditions(cell, run))
     waiting = [exam for exam in cell.exams if not exam.is_measured(place / exam.name)]
-    earlier = _earlier_record(place)
+    earlier = earlier_record(place)
     if earlier is not None and not waiting:
         return _read(cell, place, earlier)
     started = time.monotonic()
-    made = _made(run, place / MODEL, reporter) if run is not None else None
+    made = trained_model(run, place / MODEL, reporter) if run is not None else None
     checkpoint = load_checkpoint(place / MODEL if made else cell.model, name=cell.label)
     for exam in waiting:
         exam.measure(checkpoint, place / exam.name, reporter.advance)
@@ -99,7 +99,7 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
         seed=cell.seed,
         about=cell.about,
         method=checkpoint.method,
-        run=None if made is None else _resolved(place / MODEL),
+        run=None if made is None else resolved_run(place / MODEL, model=cell.model_name),
         losses=made.losses if made else (),
         tokens=made.tokens if made else 0,
         wall_seconds=time.monotonic() - started + (earlier.wall_seconds if earlier else 0.0),
@@ -111,11 +111,11 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
 
 
 def settled_precision(folder: Path) -> str:
-    """The number format of every training of a study: that of the cells that are there, else what is fast here.
+    """The number format of every training of a study: that of the models that are there, else what is fast here.
 
     What is fast is found by a clock, so it must be asked once: a study whose cells differ in it compares nothing.
     """
-    for path in sorted((folder / CELLS).glob(f"*/{CONDITIONS}")):
+    for path in sorted(folder.glob(f"*/*/{CONDITIONS}")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             return str(json.loads(path.read_text("utf-8"))["run"]["train"]["precision"])
     return fastest_precision(default_device())
@@ -126,8 +126,8 @@ def conditions(cell: Cell, run: RunFile | None) -> dict[str, Any]:
     source = adapters.resolve_source(cell.model)
     here = environment(default_device())
     return {
-        "run": None if run is None else _that_matters(run),
-        "training_text": None if run is None else [_text_fingerprint(path) for path in paths_of(run.data)],
+        "run": None if run is None else what_matters(run) | {"model": cell.model_name},
+        "training_text": None if run is None else text_fingerprints(run),
         "exams": {exam.name: exam.conditions() for exam in cell.exams},
         "model": {"weights": weights_fingerprint(source), "settings": settings_fingerprint(source)},
         "versions": here.model_dump(include={"ropewalk", "torch", "transformers", "numpy", "device"}),
@@ -145,13 +145,18 @@ def _with_samples(cell: Cell, folder: Path) -> RunFile | None:
     return cell.run.model_copy(update={"data": data})
 
 
-def _that_matters(run: RunFile) -> dict[str, Any]:
+def what_matters(run: RunFile) -> dict[str, Any]:
     """The entries that decide numbers. Where a file lies decides none; what it holds is a condition of its own."""
     values = run.model_dump(mode="json", exclude_none=True)
     for name in CHANGES_NO_NUMBER:
         values["train"].pop(name, None)
     values["data"].pop("files", None)
     return values
+
+
+def text_fingerprints(run: RunFile) -> list[str]:
+    """Of every source of a run's training data."""
+    return [_text_fingerprint(path) for path in paths_of(run.data)]
 
 
 def _text_fingerprint(path: str) -> str:
@@ -161,7 +166,7 @@ def _text_fingerprint(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _check_conditions(place: Path, wanted: dict[str, Any]) -> None:
+def check_conditions(place: Path, wanted: dict[str, Any]) -> None:
     """Compares what a cell depends on with what stands there, and writes it down together with exams that are new.
 
     Raises:
@@ -205,8 +210,12 @@ def _is_new_exam(difference: str, exams: dict[str, Any]) -> bool:
     return section == "exams" and rest.partition(".")[0] not in exams
 
 
-def _earlier_record(place: Path) -> CellRecord | None:
-    """The record of a cell that was finished once, be it with fewer exams."""
+def earlier_record(place: Path) -> CellRecord | None:
+    """The record of a cell that was finished once, be it with fewer exams.
+
+    Raises:
+        OutputError: It is not as this version writes it.
+    """
     path = place / CELL
     if not path.is_file():
         return None
@@ -219,7 +228,12 @@ def _earlier_record(place: Path) -> CellRecord | None:
         ) from error
 
 
-def _made(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
+def trained_model(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
+    """Makes a model, goes on with one whose making was killed, or reads how one that is there was made.
+
+    Raises:
+        InterruptedRunError: Ctrl-C while training; the same call goes on.
+    """
     try:
         return run_extension(run, model, resume=True, reporter=reporter)
     except InterruptedRunError as error:
@@ -229,9 +243,9 @@ def _made(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
         ) from error
 
 
-def _resolved(model: Path) -> dict[str, Any]:
-    """The resolved run; of training files only the names, because a record is read on other machines."""
-    run = tomllib.loads((model / RECORDS / "run.toml").read_text("utf-8"))
+def resolved_run(folder: Path, *, model: str) -> dict[str, Any]:
+    """The resolved run; of model and training files only the names, because a record is read on other machines."""
+    run = tomllib.loads((folder / RECORDS / "run.toml").read_text("utf-8")) | {"model": model}
     if "files" in run.get("data", {}):
         run["data"]["files"] = [PurePath(file).name for file in run["data"]["files"]]
     return run

@@ -8,7 +8,7 @@ from ropewalk.errors import unknown_name
 from ropewalk.reproduce.compositions.study import compositions
 from ropewalk.reproduce.cream import cream
 from ropewalk.reproduce.entropy_abf import entropy_abf
-from ropewalk.reproduce.position_interpolation import position_interpolation
+from ropewalk.reproduce.pi.study import position_interpolation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -69,7 +69,7 @@ class SampleSet:
         found: list[str] = []
         for place in order:
             document, start = slots[int(place)]
-            text = _decoded(tokenizer, documents[document][start : start + self.window])
+            text = text_of(tokenizer, documents[document][start : start + self.window])
             if BROKEN not in text:
                 found.append(text)
             if len(found) == self.count:
@@ -77,7 +77,7 @@ class SampleSet:
         return found
 
 
-def _decoded(tokenizer: Any, tokens: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
+def text_of(tokenizer: Any, tokens: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
     """The text of tokens, without so many of the last ones that it has no more tokens when it is read again.
 
     A cut in the middle of a word can be read as other, and more, tokens.

@@ -10,10 +10,11 @@ from ropewalk import adapters
 from ropewalk.errors import DivergenceError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.store import RESULT, write_record, write_text
-from ropewalk.report.reproduction import FIGURE, UNTOUCHED, reproduction_page
+from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import write_reproduction_figure
 from ropewalk.reproduce.claims import judge
 from ropewalk.reproduce.measuring import measure_cell, settled_precision
+from ropewalk.reproduce.reach import reach_reading
 from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
 from ropewalk.result import CellRecord, Reproduction
 from ropewalk.run.device import default_device
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ropewalk.run.extension import Reporter
 
 PAGE = "page.md"
+PASSKEY = "passkey"  # the measure of keys whose distances k_max counts
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,12 @@ def run_study(study: Study, folder: Path, reporter: Reporter, *, keep_models: bo
 
     Raises:
         InterruptedRunError: Ctrl-C while training.
+        OptionError: An exam needs a library that is not installed; no cell is made then.
         RopewalkError: See `ropewalk.reproduce.measuring.measure_cell`.
     """
+    for cell in study.cells:
+        for exam in cell.exams:
+            exam.require()
     work = _Work(study, folder, reporter, keep_models=keep_models)
     for search in study.searches:
         for cell in search.cells:
@@ -107,6 +113,7 @@ class _Work:
         self.waiting = [*(c for s in study.searches for c in s.cells), *study.cells]
         self.total = len(self.waiting)
         self.paid: list[tuple[float, float]] = []  # cost and seconds of what was measured
+        self.bases: dict[str, Path] = {}  # those that were made
 
     def measure(self, cell: Cell) -> None:
         """Measures the next cell, and says how much time is left."""
@@ -115,6 +122,7 @@ class _Work:
         number = self.total - len(self.waiting)
         self.reporter.stage(f"cell {number} of {self.total}: {cell.label}")
         try:
+            cell = self.based(cell)
             done = measure_cell(cell, self.folder, self.reporter, keep_model=self.keep_models)
         except DivergenceError as error:
             self.diverged.append(cell.label)
@@ -134,6 +142,16 @@ class _Work:
         defaults = {search.name: search.default for search in self.study.searches} | self.study.defaults
         return cell.at_rate(defaults[cell.search])
 
+    def based(self, cell: Cell) -> Cell:
+        """The cell with its base model in place, which is made now if it is a study's own and not there yet."""
+        base = cell.base
+        if base is None:
+            return cell
+        if base.name not in self.bases:
+            self.bases[base.name], record = base.make(self.folder, self.precision, self.reporter)
+            self.records.append(record)
+        return cell.on(str(self.bases[base.name]))
+
     def keep(self, cell: Cell, done: MeasuredCell) -> None:
         """Files a cell that is done."""
         self.records.append(done.record)
@@ -148,7 +166,9 @@ class _Work:
         cost = sum(cost for cost, _ in self.paid)
         if not cost or not self.waiting:
             return ""
-        seconds = sum(seconds for _, seconds in self.paid) / cost * sum(cell.cost for cell in self.waiting)
+        bases = {c.base.name: c.base.cost for c in self.waiting if c.base is not None and c.base.name not in self.bases}
+        seconds = sum(seconds for _, seconds in self.paid) / cost
+        seconds *= sum(cell.cost for cell in self.waiting) + sum(bases.values())
         return f", about {seconds / 60:,.0f} min left"
 
 
@@ -186,10 +206,13 @@ def _readings(study: Study, work: _Work, trained_length: int) -> Iterator[CellRe
                 reading = Reading(cell.name, of, measure, length)
                 yield from _read(reading, work)
                 if reading.quantity.kind == "loss":
-                    yield from _read(reading, work, against=Reading(UNTOUCHED, of, measure, trained_length))
+                    yield from _read(reading, work, against=Reading(cell.untouched, of, measure, trained_length))
         for of, measure, length in study.depths:
             if of in exams:
-                yield from _read_depths(Reading(cell.name, of, measure, length), work)
+                by_depth = list(_read_depths(Reading(cell.name, of, measure, length), work))
+                yield from by_depth
+                reach = reach_reading(by_depth) if measure == PASSKEY else None
+                yield from () if reach is None else (reach,)
 
 
 def _read(

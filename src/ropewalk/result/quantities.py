@@ -7,6 +7,8 @@ from typing import Literal
 
 # Ending of a measure: its value minus the untouched model's on the same tokens with the context cut to the old window.
 AGAINST_CUT = "_against_cut"
+# Position Interpolation's effective window: how far pass keys are found.
+K_MAX = "k_max"
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,13 @@ class Quantity:
 
     Attributes:
         kind: `loss`: shown as perplexity; `difference` of losses; `share` of answers, right or wrong; `score`: from 0
-            to 1, but no share; `number`: anything else.
+            to 1, but no share; `tokens`: a length; `number`: anything else.
         unit: Of values and of their differences.
         axis: Title of an axis of a figure.
         documents: What its independent samples are, in the plural.
     """
 
-    kind: Literal["loss", "difference", "share", "score", "number"]
+    kind: Literal["loss", "difference", "share", "score", "tokens", "number"]
     unit: str
     axis: str
     documents: str = "documents"
@@ -36,6 +38,8 @@ LOSS = Quantity("loss", "nats/token", "perplexity (lower is better)")
 DIFFERENCE = Quantity("difference", "nats/token", "nats per token (lower is better)")
 SHARE = Quantity("share", "share of answers", "share found (higher is better)", "contexts")
 ROUGE = Quantity("score", "ROUGE F-measure", "ROUGE, F-measure (higher is better)")
+CHOICE = Quantity("share", "share of answers", "share right (higher is better)", "documents")
+TOKENS = Quantity("tokens", "tokens", "tokens (higher is better)")
 ENTROPY = Quantity("number", "nats", "entropy of attention, nats")
 
 
@@ -49,6 +53,10 @@ def quantity_of(measure: str) -> Quantity:
         return DIFFERENCE
     if measure.endswith("_nll"):
         return LOSS
+    if measure == K_MAX:
+        return TOKENS
+    if measure == "cloze":
+        return CHOICE
     if measure.startswith("rouge"):
         return ROUGE
     if measure.startswith("entropy"):

@@ -130,10 +130,12 @@ class Line(Record):
     Attributes:
         name: Its label.
         cells: Place on the axis and name of the cell, in the order of the places.
+        at: Name of the measurement and length of each place, where they are not the panel's.
     """
 
     name: str
     cells: tuple[tuple[float, str], ...]
+    at: tuple[tuple[str, int], ...] | None = None
 
 
 class Along(Record):
