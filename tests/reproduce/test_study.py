@@ -187,6 +187,8 @@ def test_a_search_takes_the_rate_with_the_smallest_validation_loss(tmp_path):
     study = small_study(small_cell(), searches=(search,), claims=(), panels=small_study().panels[:1])
     result = run_study(study, tmp_path, Silent())
     (record,) = result.rates
+    assert [cell.run["train"]["learning_rate"] for cell in result.cells[:2]] == [1e-5, 1e-2]
+    assert record.values[0] != record.values[1]
     assert record.chosen == record.rates[record.values.index(min(record.values))]
     assert result.cells[-1].run["train"]["learning_rate"] == record.chosen
     assert [cell.name for cell in result.cells] == ["search-linear-1e-05", "search-linear-0.01", "linear"]

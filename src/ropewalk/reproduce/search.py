@@ -49,7 +49,11 @@ class Search:
         exam = EvaluationExam(VALIDATION, plan, VALIDATION)
         return tuple(
             dataclasses.replace(
-                self.cell.at_rate(rate), name=self._name(rate), about=f"{self.cell.about}, rate {rate:g}", exams=(exam,)
+                self.cell.at_rate(rate),
+                name=self._name(rate),
+                about=f"{self.cell.about}, rate {rate:g}",
+                exams=(exam,),
+                search=None,  # else the study would give it the rate that is being searched for
             )
             for rate in self.rates
         )
