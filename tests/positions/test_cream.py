@@ -193,6 +193,48 @@ def test_the_two_modes_are_equally_probable_sample_by_sample():
     assert surprise([changes, 2999 - changes], [0.5, 0.5]) < 4
 
 
+def continuity_of(share, count=2000):
+    """How many windows of a sampler with that share are in continuity mode, and how many are not."""
+    continuous = sum(tail_of(draw.positions) == 32 for draw in draws(count, Cream(continuity=share)))
+    return [continuous, count - continuous]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_continuity_comes_as_often_as_it_is_asked_for(share):
+    found = continuity_of(share)
+    assert surprise(found, [share, 1 - share]) < 4
+    assert surprise(found, [1 - share, share] if share != 0.5 else [0.6, 0.4]) > 4
+
+
+@pytest.mark.parametrize(("share", "head"), [(0.0, 85), (1.0, 32)])
+def test_each_mode_can_stand_alone(share, head):
+    for draw in draws(500, Cream(continuity=share)):
+        assert position_draws.cream_violations(draw.positions.tolist(), head, 256, 2048) == []
+
+
+@pytest.mark.parametrize("window", [60, 256])
+def test_a_mix_of_modes_covers_its_share_of_what_each_covers_alone(window):
+    """Half of the windows of each mode: the mean coverage of a mix is the mean of the two, weighted."""
+    sizes = {"window": window, "target_length": 8 * window, "draws": 1500, "seed": 1}
+    alone = [coverage(Cream(continuity=share), **sizes).mean for share in (0.0, 1.0)]
+    assert coverage(Cream(continuity=0.25), **sizes).mean == pytest.approx(
+        0.75 * alone[0] + 0.25 * alone[1], abs=0.25 * abs(alone[1] - alone[0])
+    )
+    assert alone[1] > alone[0]
+
+
+def test_the_fair_coin_draws_what_it_drew_before_it_could_be_chosen():
+    for one, other in zip(draws(50), draws(50, Cream(continuity=0.5)), strict=True):
+        assert np.array_equal(one.positions, other.positions)
+    assert Cream().options == {"released_code": False}, "a resolved run says nothing about a coin that it did not choose"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_of_continuity_that_is_no_probability_is_refused(share):
+    with pytest.raises(OptionError, match=r"must lie between 0 \(relativity alone\) and 1 \(continuity alone\); got"):
+        Cream(continuity=share)
+
+
 def test_the_released_code_tosses_one_coin_for_a_batch_of_three_thousand_samples():
     sampler = Cream(released_code=True)
     sizes = {"window": 256, "target_length": 2048}

@@ -1,7 +1,7 @@
 """CREAM: a head at the start, a tail at the very end, and the rest of the window somewhere around the middle.
 
 Paper      Wu, Zhao, Zheng (2024), arXiv:2406.07138, Fig. 2 and the released code.
-Equation   h = max(1, min(floor(4 f), W // 8)) with probability 1/2 (continuity), else W // 3 (relativity)
+Equation   h = max(1, min(floor(4 f), W // 8)) with probability c (continuity), else W // 3 (relativity)
            M = W - 2 h
            k ~ normal with mean 1 + f and deviation sigma, cut to [2, 2 f], rounded to the nearest whole number
            e ~ U{floor(h + (M - 1) k / 2) .. floor(W k / 2) - h - 1}
@@ -12,6 +12,7 @@ Symbols    W  window         tokens in one training example;  T  target_length  
            h  tokens of head and tail;  M  tokens of the middle;  e  last position of the middle
            k  half windows   so long is the virtual prefix that ends with the middle
            sigma             half windows; default 3 (f - 1) / 7, the code's 3 at f = 8 for every factor
+           c  continuity     default 1/2: paper and code toss a fair coin; 0 and 1 are each mode alone
 Hooks      positions.
 Disagrees  Read off the code; the paper has the idea and the figure. `released_code=True` draws as the repository does:
            sigma 3 whatever the factor (at f = 64 the middle never leaves [37 K, 153 K] of 262 K), a table of 1000
@@ -42,6 +43,7 @@ from ropewalk.sampler import Draw, Paper, Sampler, batch_generator, check_draw, 
 if TYPE_CHECKING:
     from ropewalk.rope import Integers
 
+FAIR = 0.5
 RELEASED_SIGMA = 3.0
 RELEASED_BATCH = 3000
 RELEASED_TABLE_POINTS = 1000
@@ -55,6 +57,7 @@ class Cream(Sampler):
     Attributes:
         sigma: Deviation of the middle's place in half windows; None for 3 (factor - 1) / 7.
         released_code: Draw as the authors' repository does.
+        continuity: Probability of continuity mode, 0 to 1; None for the fair coin of paper and code.
     """
 
     paper: ClassVar[Paper] = Paper(
@@ -65,10 +68,16 @@ class Cream(Sampler):
     )
     sigma: float | None = None
     released_code: bool = False
+    continuity: float | None = None
 
     def __post_init__(self) -> None:
         if self.sigma is not None:
             checked_positive("sigma", self.sigma, "it is the spread of the middle, in half windows")
+        if self.continuity is not None and not 0 <= self.continuity <= 1:
+            raise OptionError(
+                "continuity is the probability of one of cream's two modes, so it must lie between 0 (relativity alone) "
+                f"and 1 (continuity alone); got {self.continuity:g}. Leave it out for the fair coin of the paper."
+            )
 
     def draw(self, rng: np.random.Generator, *, window: int, target_length: int, available: int) -> Draw:
         """Draws the mode, the virtual prefix and the end of the middle, in this order.
@@ -81,7 +90,8 @@ class Cream(Sampler):
             raise OptionError(f"cream needs a window of at least 3 tokens, because it has three parts; got {window}.")
         factor = target_length / window
         coin = batch_generator(rng, RELEASED_BATCH) if self.released_code else rng
-        head = self.continuity_head(window, factor) if coin.random() < 0.5 else window // 3
+        continuity = FAIR if self.continuity is None else self.continuity
+        head = self.continuity_head(window, factor) if coin.random() < continuity else window // 3
         first, last = middle_ends(window, target_length, head, self.half_windows(rng.random(), factor))
         middle = window - 2 * head
         end = int(rng.integers(first, last + 1))
