@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pkgutil
+import re
 from collections import Counter
 
 import numpy as np
@@ -234,9 +235,20 @@ def test_a_json_object_has_as_many_records_as_asked_for():
         task.sample(characters, np.random.default_rng(0), length=6000)
 
 
+def test_json_records_of_short_identifiers_fit_where_whole_uuids_do_not():
+    short = retrieval.get("json-kv")(digits=8).sample(characters, np.random.default_rng(0), length=300, facts=2)
+    (key, value), *_ = re.findall(r'"([0-9a-f]+)": "([0-9a-f]+)"', text(short.context))
+    assert (len(key), len(value)) == (8, 8)
+    whole = retrieval.get("json-kv")().sample(characters, np.random.default_rng(0), length=900, facts=2)
+    assert key == text(whole.context).split('{"')[1][:8], "the first digits of the same UUIDs"
+    with pytest.raises(OptionError, match=r"at least 2 facts needs at least \d+ tokens; got 300"):
+        retrieval.get("json-kv")().sample(characters, np.random.default_rng(0), length=300, facts=2)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: retrieval.get("json-kv")(digits=33), r"a UUID has 32 hexadecimal digits; got digits = 33. Take fewer"),
         (
             lambda: sample("lines", depth=0.5),
             r"a depth .* belongs to a task with a single fact; got 0.5 .* 'lines' \(many",

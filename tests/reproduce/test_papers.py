@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from ropewalk import adapters
 from ropewalk.data.corpus import module_names
 from ropewalk.errors import UnknownNameError
 from ropewalk.reproduce import entropy_abf
@@ -16,7 +15,6 @@ from ropewalk.reproduce.texts import VALIDATION_MODULES, texts
 from ropewalk.run.control import control_plan
 from ropewalk.run.plan import resolve
 from ropewalk.run.runfile import packaged_runs
-from ropewalk.run.training_data import training_windows
 
 ALL = [(name, quick) for name in STUDIES for quick in (True, False)]
 
@@ -138,23 +136,6 @@ def test_the_control_gets_the_same_tokens_at_the_old_window(name):
     assert tokens_of(cells["control"]) == (lambda run: run.train.steps * run.train.batch * 256)(
         control_plan(extended).run
     )
-
-
-def test_cream_is_never_fed_a_window_above_the_trained_one():
-    windows = None
-    for cell in every_cell("cream", quick=False):
-        if cell.run is None or not cell.run.train.steps or "full-window" in cell.name:
-            continue
-        plan = resolved(cell)
-        assert plan.window == 256, cell.label
-        if windows is None:
-            windows, _ = training_windows(plan, adapters.load_tokenizer("builtin"))
-        windows.sampler = plan.sampler
-        for number in range(4):
-            assert windows[number]["input_ids"].shape == (256,), cell.label
-        reach = max(int(windows[number]["position_ids"].max()) for number in range(4))
-        assert reach < plan.target_length
-        assert reach == 2047 or plan.sampler.name != "cream", "the target is reached by positions alone"
 
 
 def test_a_hundred_samples_make_six_steps_as_in_the_paper():

@@ -75,8 +75,8 @@ class Cream(Sampler):
             checked_positive("sigma", self.sigma, "it is the spread of the middle, in half windows")
         if self.continuity is not None and not 0 <= self.continuity <= 1:
             raise OptionError(
-                "continuity is the probability of one of cream's two modes, so it must lie between 0 (relativity alone) "
-                f"and 1 (continuity alone); got {self.continuity:g}. Leave it out for the fair coin of the paper."
+                "continuity is the probability of one of cream's two modes, so it must lie between 0 (relativity "
+                f"alone) and 1 (continuity alone); got {self.continuity:g}. Leave it out for the paper's fair coin."
             )
 
     def draw(self, rng: np.random.Generator, *, window: int, target_length: int, available: int) -> Draw:

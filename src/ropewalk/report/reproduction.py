@@ -30,6 +30,9 @@ WORDS = {
     "rouge1": "ROUGE-1 of the listed function names, by the tokens that the model reads",
     "rouge2": "ROUGE-2 of the listed function names, by the tokens that the model reads",
     "rougeL": "ROUGE-L of the listed function names, by the tokens that the model reads",
+    "lines": "share of LongChat's lines found",
+    "json_kv": "share of JSON records found, in Lost in the Middle's layout",
+    "niah_single_1": "share of RULER's single needles found",
 }
 THEORY = {"pi"}  # studies whose page recomputes the paper's bounds
 

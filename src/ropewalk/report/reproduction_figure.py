@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from ropewalk.report import style
 from ropewalk.report.figures import label_ends
 from ropewalk.report.png import write_png
+from ropewalk.report.reproduction_grid import draw_grid
 from ropewalk.result import quantity_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def drawn_fingerprint(result: Reproduction) -> str:
 
 def _draw(axes: Any, result: Reproduction, panel: Panel) -> None:
     axes.set_title(panel.title, loc="left", fontsize=10.5, color=style.INK, pad=14)
+    if panel.is_grid:
+        draw_grid(axes, result, panel)
+        return
     about = {cell.name: cell for cell in result.cells}
     used: dict[str, int] = {}
     labels = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ropewalk.errors import unknown_name
 from ropewalk.reproduce.compositions.study import compositions
-from ropewalk.reproduce.cream import cream
+from ropewalk.reproduce.cream.study import cream
 from ropewalk.reproduce.entropy_abf import entropy_abf
 from ropewalk.reproduce.pi.study import position_interpolation
 

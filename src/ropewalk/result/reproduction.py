@@ -162,6 +162,7 @@ class Panel(Record):
         cells: Names of the cells, each a line; none where `along` has the lines.
         at: Length at which depth, or what `along` names, is the axis; None for context length as the axis.
         along: A property of cells as the axis.
+        is_grid: A map of lengths and depths of its one cell, in place of lines.
     """
 
     title: str
@@ -170,6 +171,7 @@ class Panel(Record):
     cells: tuple[str, ...] = ()
     at: int | None = None
     along: Along | None = None
+    is_grid: bool = False
 
     @property
     def is_by_depth(self) -> bool:
