@@ -11,11 +11,13 @@ from ropewalk import adapters
 from ropewalk.data import retrieval
 from ropewalk.data.corpus import standard_library
 from ropewalk.errors import OptionError
-from ropewalk.evals.tasks import encoder
+from ropewalk.evals.tasks import encoder, passkey_samples
 from ropewalk.reproduce.cream.cells import full_window, trained
-from ropewalk.reproduce.cream.exams import FORMATS_EXAM
+from ropewalk.reproduce.cream.exams import FORMATS_EXAM, NEEDLE, NEEDLE_EXAM, PASSKEY
 from ropewalk.reproduce.cream.far import CELLS, far_cell
 from ropewalk.reproduce.papers import study
+from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
+from ropewalk.result import SampleResult
 from ropewalk.run.checkpoint import load_checkpoint
 from ropewalk.run.extension import Silent, run_extension
 from ropewalk.run.plan import resolve
@@ -126,6 +128,24 @@ def test_runs_that_name_no_mix_of_modes_resolve_to_a_text_without_one():
     assert "continuity" not in resolved(trained("yarn", "cream")).run.to_toml()
 
 
+def test_every_field_of_the_needle_grid_has_the_two_contexts_that_an_interval_needs(untouched):
+    asked = passkey_samples(encoder(untouched.tokenizer), NEEDLE_EXAM.plan)
+    samples = [
+        SampleResult(
+            measure=PASSKEY, sample=s.sample, cluster=s.sample, length=s.length, depth=s.depths[0], status="ok", value=v
+        )
+        for number, s in enumerate(asked)
+        for v in (float(number % 2),)
+    ]
+    found = {"yarn-cream": {0: {NEEDLE: samples}}}
+    for length in NEEDLE_EXAM.lengths:
+        whole = Reading("yarn-cream", NEEDLE, PASSKEY, length)
+        assert len(depths_of(whole, found)) == 10
+        for depth in depths_of(whole, found):
+            field = Reading("yarn-cream", NEEDLE, PASSKEY, length, (depth, depth))
+            assert cell_reading(field, found, depth=depth).estimate.value == 0.5
+
+
 @pytest.fixture(scope="module")
 def untouched():
     return load_checkpoint("builtin")
@@ -152,8 +172,8 @@ def test_the_papers_formats_are_asked_inside_the_old_window_and_kept_with_their_
 def test_prompts_of_every_format_fit_the_old_window_and_whole_uuids_do_not(untouched):
     encode = encoder(untouched.tokenizer)
     for entry in FORMATS_EXAM.formats:
-        assert all(sample.context.length <= TRAINED for sample in entry.samples(encode, TRAINED, 4))
+        assert all(sample.context.length <= TRAINED for sample in entry.samples(encode, TRAINED, 4, 0))
     whole = dataclasses.replace(FORMATS_EXAM.formats[1], options=())
     assert retrieval.get(whole.task)(**dict(whole.options)).digits is None
     with pytest.raises(OptionError, match=r"the 2 facts that fit leave some empty|at least 2 facts needs at least"):
-        whole.samples(encode, TRAINED, 1)
+        whole.samples(encode, TRAINED, 1, 0)
