@@ -51,13 +51,14 @@ NOTES = (
 )
 WHOLE_NOTES = (
     "32 and 64 times the window: 4 contexts of 16 records, one seed, learning rates searched at 8 times. NLL there is "
-    "measured up to 8,192 tokens, on 8 of the modules, because few hold more.",
+    "measured on 8 modules up to 8,192 tokens, which every module holds; only nine of the sixteen hold 16,384.",
     "Lost in the Middle's JSON, LongChat's lines and RULER's needle are tried on the untouched model inside its own "
     "window (table `formats`). Two records of whole UUIDs with their question do not fit into 256 tokens, so the JSON "
     "holds identifiers of 8 hexadecimal digits. No cell is asked what the untouched model does not answer: in their "
     "place stand records `word=number`, by depth and by length, and pass keys in a grid of lengths and depths.",
     "Tuned on conversations: 960 made-up conversations of at most 256 tokens, of which the answers are learned; then "
-    "960 others in CREAM's windows, of which every token is, as in the released code.",
+    "960 others in CREAM's windows, of which every token is, as in the released code. The tuning takes the rate of the "
+    "run file.",
     "The ablations are made over linear frequencies, the paper's first choice, and over revised YaRN: the pilot found "
     "nothing at 8 times the window with linear frequencies after so few steps.",
 )
