@@ -270,6 +270,28 @@ def test_a_reach_is_drawn_in_tokens():
     assert "2,000" in [label.get_text() for label in axes.get_yticklabels()]
 
 
+def test_a_panel_whose_measure_changes_along_its_axis_is_a_figure_and_one_table_of_its_own():
+    slopes = {1.0: "layer_2_slope_1_against_no_slope", 2.0: "layer_2_slope_2_against_no_slope"}
+    line = Line(name="layer 2", cells=tuple((x, "linear") for x in slopes), measures=tuple(slopes.values()))
+    panel = Panel(
+        title="By slope",
+        of="slopes",
+        measure=slopes[1.0],
+        at=2048,
+        along=Along(title="slope", lines=(line,), logarithmic=False),
+    )
+    measured = [reading("linear", m, 2048, -0.03 * x, of="slopes") for x, m in slopes.items()]
+    made = study(panels=(panel,), readings=(*study().readings, *measured))
+    figure = reproduction_figure(made)
+    FigureCanvasAgg(figure).draw()
+    drawn = [list(each.get_xydata().flatten()) for each in figure.axes[0].lines if each.get_marker() == "o"]
+    assert drawn == [pytest.approx([1, -0.03, 2, -0.06])]
+    page = reproduction_page(made)
+    assert "**By slope**, nats/token, 2,048 tokens." in page
+    assert re.search(r"\| layer 2 *\| *-0\.030 \[.*\] *\| *-0\.060 \[", page)
+    assert page.count("-0.030 [") == 1, "and no table by length"
+
+
 @pytest.mark.parametrize(
     ("measure", "kind", "unit"),
     [
@@ -277,6 +299,7 @@ def test_a_reach_is_drawn_in_tokens():
         ("paired_nll_against_cut", "difference", "nats/token"),
         ("rouge1", "score", "ROUGE F-measure"),
         ("entropy_layer_2", "number", "nats"),
+        ("layer_2_slope_1_against_no_slope", "difference", "nats/token"),
         ("key_value", "share", "share of answers"),
         ("cloze", "share", "share of answers"),
         ("k_max", "tokens", "tokens"),

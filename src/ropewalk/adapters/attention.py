@@ -183,6 +183,36 @@ def without_scale(model: nn.Module) -> Iterator[None]:
         scale.active = before
 
 
+@contextmanager
+def replaced_scale(model: nn.Module, method: Method, config: ModelConfig, length: int) -> Iterator[None]:
+    """Puts the scale of another method in the place of a model's own, if it has one, for the length of a `with` block.
+
+    Every layer gets it, also those that the model's own leaves alone; frequencies stay as they are.
+
+    Args:
+        model: A causal language model of transformers.
+        method: Whose `attention_scale` is applied.
+        config: The model's.
+        length: Tokens that the tables cover at first.
+
+    Raises:
+        ModelError: The attention modules of the layers cannot be told apart.
+    """
+    modules = attention_modules(model, config.layers).values()
+    wrap_attention_functions()
+    own = {module: module.__dict__.get(ATTRIBUTE) for module in modules}
+    scale = PositionScale(method, config.rope, length)
+    try:
+        for module in modules:
+            setattr(module, ATTRIBUTE, scale)
+        yield
+    finally:
+        for module, before in own.items():
+            delattr(module, ATTRIBUTE)
+            if before is not None:
+                setattr(module, ATTRIBUTE, before)
+
+
 def wrap_attention_functions() -> None:
     """Puts the wrapper around transformers' attention functions; a second call changes nothing."""
     for key in ALL_ATTENTION_FUNCTIONS.valid_keys():

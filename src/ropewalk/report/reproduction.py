@@ -15,7 +15,7 @@ from ropewalk.result import K_MAX, quantity_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ropewalk.result import CellReading, CellRecord, Estimate, Reproduction, Verdict
+    from ropewalk.result import CellReading, CellRecord, Estimate, Panel, Reproduction, Verdict
 
 FIGURE = "figure.png"
 UNTOUCHED = "untouched"
@@ -33,6 +33,10 @@ WORDS = {
     "lines": "share of LongChat's lines found",
     "json_kv": "share of JSON records found, in Lost in the Middle's layout",
     "niah_single_1": "share of RULER's single needles found",
+    "battery": "share of right answers, mean over tasks, by length of the context",
+    "chat_recall": "share of facts of a conversation found, by its length",
+    "entropy_first_layers": "entropy of attention in layers 0 and 1, nats, by query position",
+    "entropy_later_layers": "entropy of attention in all other layers, nats, by query position",
 }
 THEORY = {"pi"}  # studies whose page recomputes the paper's bounds
 
@@ -54,6 +58,7 @@ def reproduction_page(result: Reproduction, *, beside: str = "", protocol: str |
         "## Measured",
         *(block for _, shown in _tables(result) for block in shown),
         *_depth_tables(result),
+        *_measure_tables(result),
         "## How the models were made",
         _cells(result.cells),
         *_rates(result),
@@ -148,7 +153,8 @@ def _state(verdict: Verdict, *, bold: bool = False) -> str:
 def _tables(result: Reproduction) -> list[tuple[str, tuple[str, str]]]:
     """A table for each exam and measure: cells by length."""
     plain = [r for r in result.readings if r.estimate.depth is None and r.estimate.measure != K_MAX]
-    kinds = list(dict.fromkeys((reading.of, reading.estimate.measure) for reading in plain))
+    elsewhere = {(panel.of, m) for panel in _along_measures(result) for _, _, m in _points(panel)}
+    kinds = dict.fromkeys((r.of, r.estimate.measure) for r in plain if (r.of, r.estimate.measure) not in elsewhere)
     return [(of, _length_table(result, plain, of, measure)) for of, measure in kinds]
 
 
@@ -206,6 +212,35 @@ def _depth_tables(result: Reproduction) -> list[str]:
         if panel.measure == "passkey":
             blocks += _k_max_table(result, panel.of, panel.at)
     return blocks
+
+
+def _measure_tables(result: Reproduction) -> list[str]:
+    """A table for each panel along whose axis the measure changes: its lines by place."""
+    blocks = []
+    for panel in _along_measures(result):
+        places = sorted({place for place, _, _ in _points(panel)})
+        rows = []
+        for line in panel.along.lines if panel.along else ():
+            found = {
+                place: result.find(cell, panel.of, measure, panel.at or result.trained_length)
+                for place, cell, measure in line.points(panel.measure)
+            }
+            values = [(found.get(place), panel.measure) for place in places]
+            rows.append((line.name, *("-" if reading is None else _value(reading, of) for reading, of in values)))
+        head = (panel.along.title if panel.along else "", *(f">{place:g}" for place in places))
+        unit = f", {panel.at:,} tokens" if panel.at else ""
+        blocks += [f"**{panel.title}**, {quantity_of(panel.measure).unit}{unit}.", markdown_table(head, rows)]
+    return blocks
+
+
+def _along_measures(result: Reproduction) -> list[Panel]:
+    """Panels along whose axis the measure changes."""
+    return [panel for panel in result.panels if panel.along and any(line.measures for line in panel.along.lines)]
+
+
+def _points(panel: Panel) -> list[tuple[float, str, str]]:
+    """Place, cell and measure of every point of all lines."""
+    return [point for line in (panel.along.lines if panel.along else ()) for point in line.points(panel.measure)]
 
 
 def _k_max_table(result: Reproduction, of: str, length: int) -> list[str]:

@@ -120,8 +120,8 @@ def _lines(result: Reproduction, panel: Panel) -> Iterator[tuple[str, list[Point
         for line in panel.along.lines:
             own = line.at or ((panel.of, panel.at or result.trained_length),) * len(line.cells)
             found = [
-                (place, result.find(cell, of, panel.measure, length))
-                for (place, cell), (of, length) in zip(line.cells, own, strict=True)
+                (place, result.find(cell, of, measure, length))
+                for (place, cell, measure), (of, length) in zip(line.points(panel.measure), own, strict=True)
             ]
             yield line.name, [Point(place, reading) for place, reading in found if reading is not None]
         return

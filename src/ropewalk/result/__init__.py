@@ -12,7 +12,7 @@ from ropewalk.result.export import ExportResult, ParityCell, ParityResult
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
 from ropewalk.result.plan import ExtensionPlan, Geometry, MemoryPlan, RecipePlan, Suitability
 from ropewalk.result.probe import Probe, ProbedMethod, ProbedPoint
-from ropewalk.result.quantities import AGAINST_CUT, K_MAX, Quantity, quantity_of
+from ropewalk.result.quantities import AGAINST_CUT, AGAINST_NO_SLOPE, K_MAX, Quantity, quantity_of
 from ropewalk.result.records import (
     FORMAT_VERSION,
     Environment,
@@ -39,6 +39,7 @@ from ropewalk.result.watching import Measurement, WatchResult
 
 __all__ = [
     "AGAINST_CUT",
+    "AGAINST_NO_SLOPE",
     "FORMAT_VERSION",
     "K_MAX",
     "Along",

@@ -9,6 +9,8 @@ from typing import Literal
 AGAINST_CUT = "_against_cut"
 # Position Interpolation's effective window: how far pass keys are found.
 K_MAX = "k_max"
+# The same: minus the same model's without Entropy-ABF's scale in the layers in question.
+AGAINST_NO_SLOPE = "_against_no_slope"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def quantity_of(measure: str) -> Quantity:
     Args:
         measure: Such as `paired_nll`, `key_value`, `rouge1`, `entropy_layer_2`; what is none of the others is a share.
     """
-    if measure.endswith(AGAINST_CUT):
+    if measure.endswith((AGAINST_CUT, AGAINST_NO_SLOPE)):
         return DIFFERENCE
     if measure.endswith("_nll"):
         return LOSS

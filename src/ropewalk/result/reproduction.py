@@ -131,11 +131,18 @@ class Line(Record):
         name: Its label.
         cells: Place on the axis and name of the cell, in the order of the places.
         at: Name of the measurement and length of each place, where they are not the panel's.
+        measures: Of each place, in the place of the panel's measure; none where it is the panel's.
     """
 
     name: str
     cells: tuple[tuple[float, str], ...]
     at: tuple[tuple[str, int], ...] | None = None
+    measures: tuple[str, ...] = ()
+
+    def points(self, measure: str) -> tuple[tuple[float, str, str], ...]:
+        """Place, cell and measure of each point, where `measure` is the panel's."""
+        measures = self.measures or (measure,) * len(self.cells)
+        return tuple((place, cell, own) for (place, cell), own in zip(self.cells, measures, strict=True))
 
 
 class Along(Record):
