@@ -298,6 +298,7 @@ def test_a_panel_whose_measure_changes_along_its_axis_is_a_figure_and_one_table_
         ("paired_nll", "loss", "nats/token"),
         ("paired_nll_against_cut", "difference", "nats/token"),
         ("rouge1", "score", "ROUGE F-measure"),
+        ("answers_loss", "number", "nats/token"),
         ("entropy_layer_2", "number", "nats"),
         ("layer_2_slope_1_against_no_slope", "difference", "nats/token"),
         ("key_value", "share", "share of answers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from studies import losses
 
 from ropewalk import adapters
@@ -13,6 +14,7 @@ from ropewalk.errors import DataError
 from ropewalk.evals.tasks import encoder
 from ropewalk.reproduce.long_conversations import conversation
 from ropewalk.reproduce.recall_exams import (
+    ANSWERS_LOSS,
     BATTERY,
     CHAT_RECALL,
     QUESTION_ROOM,
@@ -109,10 +111,26 @@ def test_every_question_is_about_a_record_that_the_conversation_holds_where_it_s
         assert encode(whole).tolist() == joined.tolist(), "a model reads it as one text"
 
 
-def test_every_context_of_the_exam_is_asked_about_at_every_length(checkpoint, tmp_path):
+def test_every_context_of_the_exam_is_asked_about_at_every_length(checkpoint, chat, tmp_path):
     exam = ChatExam("chat", VALIDATION, contexts=2, sizes=(256, 512), asked=2)
     exam.measure(checkpoint, tmp_path, None)
     _, samples = exam.read(tmp_path)
-    assert {s.measure for s in samples} == {CHAT_RECALL}
+    assert {s.measure for s in samples} == {CHAT_RECALL, ANSWERS_LOSS}
     assert {(s.length, s.cluster) for s in samples} == {(n, f"{n}/{c}") for n in (256, 512) for c in range(2)}
-    assert len(samples) == 2 * 2 * 2
+    assert len(samples) == 2 * 2 * (2 + 1)
+    made = conversation(chat, MODULES, np.random.default_rng((0xC4A9, 256, 0)), length=256 - QUESTION_ROOM)
+    (found,) = (s.value for s in samples if (s.measure, s.cluster) == (ANSWERS_LOSS, "256/0"))
+    assert found == pytest.approx(plain_answer_loss(checkpoint.model, chat.encode(made.turns)), rel=1e-4)
+
+
+def plain_answer_loss(model, encoded) -> float:
+    """Mean of -log p of each answer token in the second half, from whole logits, one token after the other."""
+    tokens = torch.as_tensor(encoded.tokens.astype(np.int64))
+    with torch.no_grad():
+        logits = model(tokens[None], use_cache=False).logits[0].double()
+    losses = [
+        float(torch.logsumexp(logits[place - 1], 0) - logits[place - 1, tokens[place]])
+        for place in range(len(tokens) // 2, len(tokens))
+        if encoded.supervised[place]
+    ]
+    return sum(losses) / len(losses)

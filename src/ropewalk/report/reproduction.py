@@ -35,6 +35,7 @@ WORDS = {
     "niah_single_1": "share of RULER's single needles found",
     "battery": "share of right answers, mean over tasks, by length of the context",
     "chat_recall": "share of facts of a conversation found, by its length",
+    "answers_loss": "NLL of the answers in the second half of a conversation, nats/token, by its length",
     "entropy_first_layers": "entropy of attention in layers 0 and 1, nats, by query position",
     "entropy_later_layers": "entropy of attention in all other layers, nats, by query position",
 }

@@ -14,6 +14,7 @@ from ropewalk.data import recall
 from ropewalk.data.chat import ChatEncoder
 from ropewalk.data.conversations import Turn
 from ropewalk.evals.batches import AnswerRule, Subject, recall_stage, sample
+from ropewalk.evals.nll import token_nll
 from ropewalk.evals.tasks import RecallSample, encoder
 from ropewalk.reproduce.long_conversations import QUESTION, conversation, record
 from ropewalk.reproduce.sampled_exams import SampledExam
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-BATTERY, CHAT_RECALL = "battery", "chat_recall"
+BATTERY, CHAT_RECALL, ANSWERS_LOSS = "battery", "chat_recall", "answers_loss"
 _BATTERY_KEY, _CHAT_KEY = 0xBA77, 0xC4A9  # keep these draws apart from all others
 QUESTION_ROOM = 32  # tokens of a question about a record and of its answer
 ANSWER = "(answer)"
@@ -127,23 +128,40 @@ class ChatExam(RecallExam):
 
     A context is a conversation as the chat template writes it; each question is one more turn, about one record. The
     records that are asked for are spread evenly over all that were stated; where fewer were stated than are asked for,
-    each is asked for once.
+    each is asked for once. The loss of the answers that the conversation itself has, in its second half, is measured
+    besides: it tells models apart that find nothing.
     """
+
+    @property
+    def tokens(self) -> int:
+        """About so many tokens are read."""
+        return 2 * super().tokens
 
     def samples(self, checkpoint: Checkpoint, report: Progress) -> list[SampleResult]:
         """Answers about each conversation."""
         chat, documents = ChatEncoder(checkpoint.tokenizer), texts(str(self.texts)).documents
         encode = encoder(checkpoint.tokenizer)
-        found = []
+        found: list[SampleResult] = []
         for done, length in enumerate(self.sizes, 1):
             recalls = []
             for number in range(self.contexts):
                 rng = np.random.default_rng((_CHAT_KEY, length, number))
                 made = conversation(chat, tuple(documents.values()), rng, length=length - QUESTION_ROOM)
+                found.append(self._loss(checkpoint, chat, made, f"{length}/{number}", length))
                 recalls.append(asked_about(chat, encode, made, f"{length}/{number}", length, self.asked))
             found += self._answered(checkpoint, CHAT_RECALL, recalls, NUMBER)
             report(self.name, done, len(self.sizes))
         return found
+
+    def _loss(
+        self, checkpoint: Checkpoint, chat: ChatEncoder, made: Conversation, name: str, length: int
+    ) -> SampleResult:
+        encoded = chat.encode(made.turns)
+        answers = np.flatnonzero(encoded.supervised)
+        losses = token_nll(
+            checkpoint.model, encoded.tokens[None], positions=answers[answers >= len(encoded.tokens) // 2]
+        )
+        return sample(ANSWERS_LOSS, name, name, length, float(losses.mean()))
 
 
 def asked_about(

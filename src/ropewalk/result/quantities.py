@@ -42,6 +42,7 @@ SHARE = Quantity("share", "share of answers", "share found (higher is better)", 
 ROUGE = Quantity("score", "ROUGE F-measure", "ROUGE, F-measure (higher is better)")
 CHOICE = Quantity("share", "share of answers", "share right (higher is better)", "documents")
 TOKENS = Quantity("tokens", "tokens", "tokens (higher is better)")
+ANSWERS = Quantity("number", "nats/token", "NLL of answers (lower is better)")
 ENTROPY = Quantity("number", "nats", "entropy of attention, nats")
 
 
@@ -61,6 +62,8 @@ def quantity_of(measure: str) -> Quantity:
         return CHOICE
     if measure.startswith("rouge"):
         return ROUGE
+    if measure.startswith("answers"):
+        return ANSWERS
     if measure.startswith("entropy"):
         return ENTROPY
     return SHARE

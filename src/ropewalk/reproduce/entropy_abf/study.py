@@ -17,7 +17,7 @@ from ropewalk.reproduce.entropy_abf.exams import (
     TARGET,
     TASKS,
 )
-from ropewalk.reproduce.recall_exams import BATTERY, CHAT_RECALL
+from ropewalk.reproduce.recall_exams import ANSWERS_LOSS, BATTERY, CHAT_RECALL
 from ropewalk.reproduce.search import Search
 from ropewalk.reproduce.study import Study
 from ropewalk.reproduce.texts import MODULES
@@ -29,6 +29,7 @@ SHOWN = (
     (RECALL, "key_value"),
     (TASKS, BATTERY),
     (CHAT, CHAT_RECALL),
+    (CHAT, ANSWERS_LOSS),
     (ENTROPY, FIRST_LAYERS),
     (ENTROPY, LATER_LAYERS),
 )
