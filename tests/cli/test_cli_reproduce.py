@@ -52,7 +52,7 @@ def test_a_paper_that_is_not_there_is_refused_with_those_that_are(run: Callable[
     outcome = run("reproduce", "creme")
     assert (outcome.exit_code, outcome.out) == (2, "")
     assert (
-        "no study is called 'creme'; did you mean 'cream'? Known: compositions, cream, entropy-abf, pi."
+        "no study is called 'creme'; did you mean 'cream'? Known: bridge, compositions, cream, entropy-abf, pi."
         in outcome.paragraph
     )
 
@@ -77,3 +77,42 @@ def test_the_json_is_the_result(run: Callable[..., Any], small: None, tmp_path: 
     outcome = run("reproduce", "pi", "-o", str(tmp_path / "new"), "--json")
     printed = Reproduction.model_validate(json.loads(outcome.out))
     assert printed == Reproduction.model_validate_json((tmp_path / "new" / "result.json").read_text())
+
+
+def test_a_bridge_without_a_model_is_refused(run: Callable[..., Any]) -> None:
+    outcome = run("reproduce", "bridge")
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert "the bridge needs the model that it is about; got none. Say --model FOLDER-OR-ID" in outcome.paragraph
+
+
+def test_options_of_the_bridge_are_refused_for_a_paper(run: Callable[..., Any]) -> None:
+    outcome = run("reproduce", "pi", "--model", "builtin", "--target", "4k", "--any-size")
+    assert outcome.exit_code == 2
+    assert "--model, --target, --any-size cannot be used with 'pi'. Say ropewalk reproduce bridge" in outcome.paragraph
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "builtin"], "at least 100,000,000 parameters"),
+        (["--model", "builtin", "--any-size", "--target", "300"], "must be a multiple of the model's window of 256"),
+        (["--model", "./nowhere"], "there is no folder nowhere"),
+        (["--model", "builtin", "--any-size", "--hours", "0.01"], "a bridge must end within 0.01 hours"),
+    ],
+)
+def test_what_the_bridge_cannot_do_is_said_in_a_paragraph(
+    run: Callable[..., Any], tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    outcome = run("reproduce", "bridge", *arguments, "-o", str(tmp_path / "new"))
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert words in outcome.paragraph
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_whose_positions_are_not_rotary_has_no_bridge(run: Callable[..., Any], tmp_path: Path) -> None:
+    config = {"model_type": "opt", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
+    text = json.dumps(config | {"max_position_embeddings": 2048, "vocab_size": 100})
+    (tmp_path / "config.json").write_text(text)
+    outcome = run("reproduce", "bridge", "--model", str(tmp_path))
+    assert outcome.exit_code == 2
+    assert "rotary" in outcome.paragraph

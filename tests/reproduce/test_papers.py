@@ -184,7 +184,7 @@ def test_an_unknown_set_of_texts_and_an_unknown_study_are_refused_with_those_the
     with pytest.raises(UnknownNameError, match="no set of texts is called 'prosa'; did you mean 'prose'"):
         texts("prosa")
     with pytest.raises(
-        UnknownNameError, match=r"no study is called 'yarn'\. Known: compositions, cream, entropy-abf, pi\."
+        UnknownNameError, match=r"no study is called 'yarn'\. Known: bridge, compositions, cream, entropy-abf, pi\."
     ):
         study("yarn")
 

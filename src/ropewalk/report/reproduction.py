@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ropewalk.report.markdown import markdown_table
+from ropewalk.report.reproduction_certificates import certificate_section
 from ropewalk.report.theory import theory_section
 from ropewalk.result import K_MAX, quantity_of
 
@@ -39,6 +40,7 @@ WORDS = {
     "entropy_first_layers": "entropy of attention in layers 0 and 1, nats, by query position",
     "entropy_later_layers": "entropy of attention in all other layers, nats, by query position",
 }
+ANY_MODEL = {"bridge"}  # studies of a model that the user names
 THEORY = {"pi"}  # studies whose page recomputes the paper's bounds
 
 
@@ -60,6 +62,7 @@ def reproduction_page(result: Reproduction, *, beside: str = "", protocol: str |
         *(block for _, shown in _tables(result) for block in shown),
         *_depth_tables(result),
         *_measure_tables(result),
+        *certificate_section(result),
         "## How the models were made",
         _cells(result.cells),
         *_rates(result),
@@ -103,10 +106,12 @@ def distance_of(estimate: Estimate) -> int:
 def _head(result: Reproduction, protocol: str | None) -> str:
     rule = f"[protocol]({protocol})" if protocol else "protocol (docs/reproduction/protocol.md)"
     what = "few cells" if result.quick else "all cells"
-    command = f"ropewalk reproduce {result.study}" + (" --quick" if result.quick else "")
-    paper = f"[arXiv:{result.paper}](https://arxiv.org/abs/{result.paper})" if result.paper else "No paper: measured"
+    model = f" --model {result.model}" if result.study in ANY_MODEL else ""
+    command = f"ropewalk reproduce {result.study}{model}" + (" --quick" if result.quick else "")
+    papers = (result.paper or "").split(", ") if result.paper else ()
+    named = ", ".join(f"[arXiv:{paper}](https://arxiv.org/abs/{paper})" for paper in papers) or "No paper: measured"
     return (
-        f"{paper} on the model `{result.model}`, trained window {result.trained_length:,} tokens: {what}. "
+        f"{named} on the model `{result.model}`, trained window {result.trained_length:,} tokens: {what}. "
         f"Made by `{command}` in {_duration(result.wall_seconds)} of "
         f"{result.environment.threads} threads; judged by the rule of the {rule}, which was written down before. "
         "Brackets are 95 % intervals. This page is generated from its result file."

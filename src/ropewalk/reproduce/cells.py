@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ropewalk.report.reproduction import UNTOUCHED
 from ropewalk.reproduce.exams import tokens_of
@@ -59,6 +59,7 @@ class Cell:
         samples: Training examples that are made for it, in the place of `run.data.files`.
         search: Name of the search whose learning rate it takes; None for the run's own.
         base: The base model, where the study makes it itself, in the place of `model`.
+        measured_in: Number format in which its exams compute.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Cell:
     samples: Examples | None = None
     search: str | None = None
     base: Base | None = None
+    measured_in: Literal["float32", "bfloat16"] = "float32"
 
     @property
     def seed(self) -> int | None:

@@ -32,7 +32,7 @@ from ropewalk.run.checkpoint import load_checkpoint, settings_fingerprint, weigh
 from ropewalk.run.device import default_device
 from ropewalk.run.extension import run_extension
 from ropewalk.run.output import CHANGES_NO_NUMBER, RECORDS
-from ropewalk.run.precision import fastest_precision
+from ropewalk.run.precision import PRECISIONS, fastest_precision
 from ropewalk.run.runfile import BUILT_IN
 from ropewalk.run.training_data import paths_of
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ropewalk.reproduce.cells import Cell
-    from ropewalk.result import SampleResult
+    from ropewalk.result import Certificate, SampleResult
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
@@ -57,12 +57,14 @@ class MeasuredCell:
         record: How it was made.
         data: Fingerprints of the texts that were read, by exam.
         samples: What was measured, by exam.
+        certificate: How far its context reaches, if an exam made one.
         fresh: It was measured now, and not found.
     """
 
     record: CellRecord
     data: Mapping[str, str]
     samples: Mapping[str, list[SampleResult]]
+    certificate: Certificate | None
     fresh: bool
 
 
@@ -91,7 +93,8 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
         return _read(cell, place, earlier)
     started = time.monotonic()
     made = trained_model(run, place / MODEL, reporter) if run is not None else None
-    checkpoint = load_checkpoint(place / MODEL if made else cell.model, name=cell.label)
+    model = place / MODEL if made else cell.model
+    checkpoint = load_checkpoint(model, name=cell.label, dtype=PRECISIONS[cell.measured_in])
     for exam in waiting:
         exam.measure(checkpoint, place / exam.name, reporter.advance)
     record = CellRecord(
@@ -125,7 +128,8 @@ def conditions(cell: Cell, run: RunFile | None) -> dict[str, Any]:
     """Everything that the numbers of a cell depend on, as JSON knows it."""
     source = adapters.resolve_source(cell.model)
     here = environment(default_device())
-    return {
+    number_format = {} if cell.measured_in == "float32" else {"measured_in": cell.measured_in}
+    return number_format | {
         "run": None if run is None else what_matters(run) | {"model": cell.model_name},
         "training_text": None if run is None else text_fingerprints(run),
         "exams": {exam.name: exam.conditions() for exam in cell.exams},
@@ -253,9 +257,11 @@ def resolved_run(folder: Path, *, model: str) -> dict[str, Any]:
 
 def _read(cell: Cell, place: Path, record: CellRecord, *, fresh: bool = False) -> MeasuredCell:
     read = {exam.name: exam.read(place / exam.name) for exam in cell.exams}
+    certificates = [found for exam in cell.exams if (found := exam.certificate(place / exam.name)) is not None]
     return MeasuredCell(
         record=record.model_copy(update={"about": cell.about}),
         data={name: data for name, (data, _) in read.items()},
         samples={name: samples for name, (_, samples) in read.items()},
+        certificate=certificates[0] if certificates else None,
         fresh=fresh,
     )

@@ -30,5 +30,5 @@ def study(name: str, *, quick: bool = False) -> Study:
         UnknownNameError: There is none.
     """
     if name not in STUDIES:
-        raise unknown_name("study", name, STUDIES)
+        raise unknown_name("study", name, [*STUDIES, "bridge"])
     return STUDIES[name](quick=quick)

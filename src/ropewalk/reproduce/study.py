@@ -16,7 +16,7 @@ from ropewalk.reproduce.claims import judge
 from ropewalk.reproduce.measuring import measure_cell, settled_precision
 from ropewalk.reproduce.reach import reach_reading
 from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
-from ropewalk.result import CellRecord, Reproduction
+from ropewalk.result import CellCertificate, CellRecord, Reproduction
 from ropewalk.run.device import default_device
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class _Work:
         self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
         self.records: list[CellRecord] = []
         self.data: dict[str, str] = {}
+        self.certificates: list[CellCertificate] = []
         self.diverged: list[str] = []
         self.waiting = [*(c for s in study.searches for c in s.cells), *study.cells]
         self.total = len(self.waiting)
@@ -155,6 +156,8 @@ class _Work:
     def keep(self, cell: Cell, done: MeasuredCell) -> None:
         """Files a cell that is done."""
         self.records.append(done.record)
+        if done.certificate is not None:
+            self.certificates.append(CellCertificate(cell=cell.name, seed=cell.seed, certificate=done.certificate))
         self.samples.setdefault(cell.name, {})[cell.seed] = dict(done.samples)
         for name, data in done.data.items():
             self.data.setdefault(name, data)
@@ -191,6 +194,7 @@ def _result(study: Study, work: _Work) -> Reproduction:
         rates=tuple(work.rates.values()),
         verdicts=tuple(judge(claim, work.samples) for claim in study.claims),
         panels=study.panels,
+        certificates=tuple(work.certificates),
         notes=tuple(notes),
         environment=environment(default_device()),
         wall_seconds=sum(record.wall_seconds for record in work.records),

@@ -24,6 +24,7 @@ from ropewalk.result.records import (
 )
 from ropewalk.result.reproduction import (
     Along,
+    CellCertificate,
     CellReading,
     CellRecord,
     Effect,
@@ -43,6 +44,7 @@ __all__ = [
     "FORMAT_VERSION",
     "K_MAX",
     "Along",
+    "CellCertificate",
     "CellReading",
     "CellRecord",
     "Certificate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from ropewalk.result.certificate import Certificate
 from ropewalk.result.records import FORMAT_VERSION, Environment, Estimate, Record
 
 State = Literal["holds", "does not hold", "undecided", "cannot be judged at this scale", "not measured"]
@@ -186,13 +187,26 @@ class Panel(Record):
         return self.at is not None and self.along is None
 
 
+class CellCertificate(Record):
+    """How far the context of a cell reaches.
+
+    Attributes:
+        cell: Its name.
+        seed: Of the training; None where nothing was trained.
+    """
+
+    cell: str
+    seed: int | None
+    certificate: Certificate
+
+
 class Reproduction(Record):
     """A study: a paper's claims, judged on a small model.
 
     Attributes:
-        study: `pi`, `entropy-abf`, `cream` or `compositions`.
+        study: `pi`, `entropy-abf`, `cream`, `compositions` or `bridge`.
         title: Of the page.
-        paper: arXiv number; None where there is no paper.
+        paper: arXiv number, several divided by commas; None where there is no paper.
         quick: Whether this is the quick set: few cells, one seed.
         model: The base model.
         trained_length: Its window, tokens.
@@ -202,6 +216,7 @@ class Reproduction(Record):
         rates: Learning rates that were searched for.
         verdicts: One for each claim.
         panels: Of the figure.
+        certificates: Of the cells that were certified.
         notes: What the reader should know besides, in words.
     """
 
@@ -218,6 +233,7 @@ class Reproduction(Record):
     rates: tuple[RateRecord, ...]
     verdicts: tuple[Verdict, ...]
     panels: tuple[Panel, ...]
+    certificates: tuple[CellCertificate, ...] = ()
     notes: tuple[str, ...]
     environment: Environment
     wall_seconds: float

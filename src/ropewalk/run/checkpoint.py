@@ -7,6 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ropewalk import adapters
 from ropewalk.adapters.apply import recorded_method
 from ropewalk.errors import ModelError, OptionError
@@ -46,11 +48,17 @@ class Checkpoint:
     settings: str
 
 
-def load_checkpoint(model: str | Path, *, name: str | None = None) -> Checkpoint:
-    """Loads a model with its tokenizer, and everything that a result says about it."""
+def load_checkpoint(model: str | Path, *, name: str | None = None, dtype: torch.dtype = torch.float32) -> Checkpoint:
+    """Loads a model with its tokenizer, and everything that a result says about it.
+
+    Args:
+        model: A checkpoint folder, a hub id, or `builtin`.
+        name: What the user calls it, if not so.
+        dtype: Number format to compute in.
+    """
     config = adapters.read_model_config(model)
     method = recorded_method(config)
-    loaded = adapters.load_model(model, device=default_device())  # fetches the files of a hub id
+    loaded = adapters.load_model(model, dtype=dtype, device=default_device())  # fetches the files of a hub id
     return Checkpoint(
         model=loaded,
         tokenizer=adapters.load_tokenizer(model),

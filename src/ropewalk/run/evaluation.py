@@ -180,7 +180,7 @@ def _chosen(
 def _measured(checkpoint: Checkpoint, order: Order, journal: Journal, progress: Progress | None) -> Evaluation:
     @cache
     def untouched() -> Subject:
-        loaded = load_checkpoint(str(order.reference))
+        loaded = load_checkpoint(str(order.reference), dtype=checkpoint.model.dtype)
         return Subject(loaded.model.eval(), loaded.tokenizer, encoder(loaded.tokenizer))
 
     itself = order.reference is None or str(order.reference) == checkpoint.name

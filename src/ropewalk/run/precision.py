@@ -41,9 +41,17 @@ def fastest_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
     return "bfloat16" if seconds["float32"] >= WORTHWHILE * seconds["bfloat16"] else "float32"
 
 
-def _product_seconds(dtype: torch.dtype, device: torch.device) -> float:
+def product_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second of one matrix product large enough to keep the device busy, measured."""
+    size = 1024 if device.type == "cpu" else 8192
+    return float(2 * size**3 / _product_seconds(dtype, device, (size, size, size), rounds=3))
+
+
+def _product_seconds(
+    dtype: torch.dtype, device: torch.device, sizes: tuple[int, int, int] = _SIZES, *, rounds: int = _ROUNDS
+) -> float:
     """Seconds of one matrix product, the shortest of a few."""
-    rows, inner, columns = _SIZES
+    rows, inner, columns = sizes
     left = torch.ones(rows, inner, dtype=dtype, device=device)
     right = torch.ones(inner, columns, dtype=dtype, device=device)
 
@@ -53,4 +61,4 @@ def _product_seconds(dtype: torch.dtype, device: torch.device) -> float:
         return time.perf_counter() - started
 
     once()
-    return min(once() for _ in range(_ROUNDS))
+    return min(once() for _ in range(rounds))
