@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pytest
-import torch
 from bridges import SMALL, TARGET, TRAINED, frame, order, random_model, text_folder
 
-from ropewalk import adapters
-from ropewalk.data.corpus import standard_library
-from ropewalk.errors import AlreadyScaledError, DataError, MemoryShortageError, OptionError
-from ropewalk.reproduce.bridge.budget import SHARE, budget_of, require_memory, seconds
+from ropewalk.errors import AlreadyScaledError, OptionError
 from ropewalk.reproduce.bridge.cells import bridge_cells
 from ropewalk.reproduce.bridge.claims import bridge_claims
 from ropewalk.reproduce.bridge.order import BridgeOrder, Sizes, frame_of
 from ropewalk.reproduce.bridge.study import bridge, panels
-from ropewalk.reproduce.bridge.texts import NO_TEXTS, Stretches, TrainingText, bridge_texts
+from ropewalk.reproduce.bridge.texts import NO_TEXTS
 from ropewalk.reproduce.study import run_study
 from ropewalk.run.extension import Silent
 from ropewalk.run.plan import resolve
 
-RATE = 600e12  # operations a second
 MADE = {"untouched", "linear", "linear-cream", "entropy-abf", "control"}
 
 
@@ -175,52 +169,6 @@ def test_entropy_abf_and_abf_differ_in_the_scale_alone():
     assert (one.samples, one.run.train, one.run.data) == (other.samples, other.run.train, other.run.data)
 
 
-def test_as_many_steps_are_taken_as_fit_into_the_time():
-    made = frame()
-    found = budget_of(made, RATE, 2.0, on_processor=False)
-    assert 20 <= found.steps <= 200
-    assert found.hours <= 2.0 < budget_of(made, RATE, 9.0, on_processor=False, settled=found.steps + 1).hours
-    assert budget_of(made, RATE, 100.0, on_processor=False).steps == 200, "no more than the run file says"
-
-
-def test_the_estimate_is_operations_by_rate_and_a_share_for_each_cell():
-    made, cells = frame(), cells_of(frame(), steps=1)
-    fixed = 30.0 * len(cells)
-    assert seconds(made, cells, RATE) - fixed == pytest.approx(2 * (seconds(made, cells, 2 * RATE) - fixed))
-    more = cells_of(made, steps=2)
-    layers, head = made.shape.parameters - 2 * 50304 * 1024, 50304 * 1024
-    contiguous, short = (2 * (4 * layers + 3 * head) + 4.5 * 2 * 24 * 1024 * window for window in (16384, 2048))
-    expected = 8 * 16384 * (3 * 3 * contiguous + (3 * 3 + 2) * short) / (SHARE * RATE)
-    assert seconds(made, more, RATE) - seconds(made, cells, RATE) == pytest.approx(expected)
-
-
-def test_what_cannot_end_in_time_is_refused_with_what_would():
-    with pytest.raises(
-        OptionError, match=r"must end within 2 hours; 'builtin' at 262,144 tokens takes .* hours"
-    ) as error:
-        budget_of(frame(trained_length=32768, target_length=262144), RATE, 2.0, on_processor=True)
-    assert "No accelerator was found here. Choose a shorter --target" in str(error.value)
-    assert "--hours" in str(error.value)
-
-
-def test_what_does_not_fit_the_memory_is_refused_with_the_longest_target_that_does(monkeypatch):
-    monkeypatch.setattr("ropewalk.reproduce.bridge.budget.available_bytes", lambda _: 24e9)
-    with pytest.raises(
-        MemoryShortageError, match=r"of 131,072 tokens of 'builtin' needs about .* GB, and .* 24\.0 GB"
-    ) as e:
-        require_memory(frame(target_length=131072), "bfloat16", torch.device("cpu"))
-    longest = int(str(e.value).split("--target ")[1].split(",")[0])
-    require_memory(frame(target_length=longest), "bfloat16", torch.device("cpu"))
-    with pytest.raises(MemoryShortageError):
-        require_memory(frame(target_length=longest + 2048), "bfloat16", torch.device("cpu"))
-
-
-def test_a_model_with_no_room_for_any_target_is_told_of_smaller_ones(monkeypatch):
-    monkeypatch.setattr("ropewalk.reproduce.bridge.budget.available_bytes", lambda _: 1e9)
-    with pytest.raises(MemoryShortageError, match="Choose a smaller model such as pythia-160m"):
-        require_memory(frame(), "bfloat16", torch.device("cpu"))
-
-
 def test_a_small_model_is_refused_and_taken_if_any_size_is_asked_for():
     with pytest.raises(OptionError, match=r"at least 100,000,000 parameters.* 'builtin' has 4,\d+,\d+\. Name a larger"):
         frame_of(BridgeOrder("builtin"), Sizes())
@@ -239,92 +187,3 @@ def test_a_model_that_is_scaled_already_is_refused(tmp_path):
     model = random_model(tmp_path / "m", rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4})
     with pytest.raises(AlreadyScaledError, match="is scaled by 'linear' with factor 4 already"):
         frame_of(BridgeOrder(model, any_size=True), Sizes())
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return adapters.load_tokenizer("builtin")
-
-
-def small_frame(**sizes):
-    entries = {"trained_length": TRAINED, "target_length": TARGET}
-    return frame(**entries, sizes=dataclasses.replace(SMALL, **sizes))
-
-
-def test_no_document_is_trained_on_and_measured_on_and_every_measured_one_holds_the_target(tmp_path, tokenizer):
-    data = text_folder(tmp_path / "texts", count=15)
-    (tmp_path / "texts" / "short.txt").write_text("too short to be held out")
-    (tmp_path / "texts" / "twin.txt").write_text((tmp_path / "texts" / "3.txt").read_text())
-    texts = bridge_texts((data,), None, small_frame(), tokenizer)
-    training, held_out = texts.training.documents, texts.held_out.documents
-    assert not set(training.values()) & set(held_out.values()), "the twin is one document"
-    assert len(training) + len(held_out) == 16
-    assert len(held_out) == 3, "a fifth of 15"
-    assert "short.txt" in training
-    assert all(len(tokenizer.encode(text)) >= TARGET for text in held_out.values())
-    assert bridge_texts((data,), None, small_frame(), tokenizer) == texts, "by a fixed seed"
-
-
-def test_the_built_in_modules_keep_their_own_split(tmp_path, tokenizer):
-    texts = bridge_texts((), chats(tmp_path / "chats.jsonl", 4), small_frame(documents=16), tokenizer)
-    assert texts.training.documents == standard_library(held_out=False).documents
-    assert texts.held_out.documents.items() <= standard_library(held_out=True).documents.items()
-    assert len(texts.held_out.documents) == 16
-
-
-@pytest.mark.parametrize(("count", "characters", "held"), [(3, 8000, 3), (8, 600, 0)])
-def test_too_few_or_too_short_documents_are_refused(tmp_path, tokenizer, count, characters, held):
-    data = text_folder(tmp_path / "texts", count=count, characters=characters)
-    with pytest.raises(
-        DataError, match=rf"at least 2 documents of 512 tokens .* the text holds {held} that long\. Give"
-    ):
-        bridge_texts((data,), None, small_frame(), tokenizer)
-
-
-def test_text_without_enough_stretches_is_refused(tmp_path, tokenizer):
-    data = text_folder(tmp_path / "texts")
-    with pytest.raises(
-        DataError, match=r"Entropy-ABF's 1000 samples are disjoint stretches of 512 .* holds \d+\. Give more"
-    ):
-        bridge_texts((data,), None, small_frame(samples=1000), tokenizer)
-
-
-def chats(path, count):
-    turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]
-    path.write_text("".join(json.dumps({"messages": turns}) + "\n" for _ in range(count)))
-    return str(path)
-
-
-def test_conversations_take_the_place_of_stretches(tmp_path, tokenizer):
-    data, talks = text_folder(tmp_path / "texts"), chats(tmp_path / "chats.jsonl", 4)
-    made = small_frame()
-    texts = bridge_texts((data,), talks, made, tokenizer)
-    cells = {cell.name: cell for cell in bridge_cells(made, texts, 1)}
-    assert (cells["abf"].run.data.files, cells["abf"].samples) == ((talks,), None)
-    assert isinstance(cells["linear"].samples, TrainingText)
-
-
-def test_conversations_that_are_too_few_or_missing_or_given_as_text_are_refused(tmp_path, tokenizer):
-    data, few = text_folder(tmp_path / "texts"), chats(tmp_path / "chats.jsonl", 3)
-    with pytest.raises(
-        DataError, match=r"is tuned on 4 conversations; '.*chats\.jsonl' holds 3\. Give a file with more"
-    ):
-        bridge_texts((data,), few, small_frame(), tokenizer)
-    with pytest.raises(DataError, match=r"given as one file; there is no file 'nowhere'\. Check the path of --chats"):
-        bridge_texts((data,), "nowhere", small_frame(), tokenizer)
-    with pytest.raises(
-        DataError, match=r"text is documents; '.*chats\.jsonl' holds conversations \(at .*:1\)\. Give them"
-    ):
-        bridge_texts((few,), None, small_frame(), tokenizer)
-
-
-def test_stretches_are_disjoint_of_one_window_and_the_same_for_every_method(tmp_path, tokenizer):
-    data = text_folder(tmp_path / "texts")
-    training = bridge_texts((data,), None, small_frame(), tokenizer).training
-    found = Stretches(training, 8, TARGET, seed=0).texts(tokenizer)
-    sizes = [len(tokenizer.encode(text, add_special_tokens=False)) for text in found]
-    assert len(set(found)) == 8
-    assert max(sizes) <= TARGET
-    assert min(sizes) >= TARGET - 4
-    assert Stretches(training, 8, TARGET, seed=0).texts(tokenizer) == found
-    assert Stretches(training, 8, TARGET, seed=1).texts(tokenizer) != found

@@ -30,7 +30,7 @@ def reproduce(
         ),
     ] = False,
     model: Annotated[
-        str | None, typer.Option(metavar="FOLDER-OR-ID", help="bridge: a pretrained model, 100 million parameters up.")
+        str | None, typer.Option(metavar="FOLDER-OR-ID", help="Bridge: a pretrained model, 100 million parameters up.")
     ] = None,
     target_length: Annotated[
         int | None,
@@ -38,21 +38,21 @@ def reproduce(
             "--target",
             parser=parse_length,
             metavar="TOKENS",
-            help="bridge: the new window. [default: 8 times the model's]",
+            help="Bridge: the new window. [default: 8 times the model's]",
         ),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="bridge: text, a part of which is held out. [default: the built-in modules]"),
+        typer.Option(metavar="PATH", help="Bridge: text, a part of which is held out. [default: the built-in modules]"),
     ] = None,
     chats: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="bridge: conversations for Entropy-ABF. [default: stretches of the text]"),
+        typer.Option(metavar="FILE", help="Bridge: conversations for Entropy-ABF. [default: stretches of the text]"),
     ] = None,
     hours: Annotated[
-        float | None, typer.Option(min=0.0, metavar="H", help="bridge: what the whole may take. [default: 2]")
+        float | None, typer.Option(min=0.0, metavar="H", help="Bridge: what the whole may take. [default: 2]")
     ] = None,
-    any_size: Annotated[bool, typer.Option("--any-size", help="bridge: take small models, too.")] = False,
+    any_size: Annotated[bool, typer.Option("--any-size", help="Bridge: take small models, too.")] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -68,9 +68,10 @@ def reproduce(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Reproduce or refute a paper's claims on a small model, or those of all three on one of your own.
+    """Reproduce or refute a paper's claims on a small model.
 
-    Every cell is kept as it gets done: a stopped command that is run again goes on where it stopped.
+    `bridge` asks the same of a pretrained model of your own. Every cell is kept as it gets done: a stopped command
+    that is run again goes on where it stopped.
     """
     order = _order(paper, model, target_length, data, chats, hours, any_size=any_size, quick=quick)
     from ropewalk.cli.output import show, show_json

@@ -89,10 +89,11 @@ def budget_of(frame: Frame, rate: float, hours: float, *, on_processor: bool, se
     fewest = min(most, frame.sizes.fewest_steps)
     if steps < fewest:
         missing = " No accelerator was found here." if on_processor else ""
+        fewer = "--quick for one seed, " if frame.sizes.seeds > 1 else ""
         raise OptionError(
-            f"a bridge must end within {hours:g} hours; '{frame.model}' at {frame.target_length:,} tokens takes "
-            f"{budget(fewest)}.{missing} Choose a shorter --target, a model with a shorter window such as {SUITED}, "
-            f"--quick for one seed, or allow more with --hours {budget(fewest).hours * 1.05:.1f}."
+            f"a bridge must end within {hours:g} hours; '{frame.model}' at {frame.target_length:,} tokens needs at "
+            f"least {budget(fewest)}.{missing} Choose a shorter --target, {fewer}a smaller model or one with a shorter "
+            f"window such as {SUITED}, or allow more with --hours {budget(fewest).hours * 1.05:.1f}."
         )
     return budget(steps)
 
