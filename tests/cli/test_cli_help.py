@@ -40,7 +40,7 @@ PROMISED = {
         *("--set", "--json", "--cite"),
     },
     "plan": {"--to", "--gpu", "--gpus", "--json"},
-    "reproduce": {"--quick", "--output", "-o", "--keep-models", "--json"},
+    "reproduce": {"--quick", "--output", "-o", "--keep-models", "--so-far", "--json"},
 }
 
 

@@ -152,6 +152,20 @@ def test_conditions_that_cannot_be_read_are_refused(tmp_path):
         measure_cell(untouched_cell(), tmp_path, Silent())
 
 
+def test_a_study_can_be_judged_by_what_is_done_so_far(tmp_path):
+    half = dataclasses.replace(small_cell(), exams=(TEXT,))
+    run_study(small_study(untouched_cell(), half), tmp_path, Silent())
+    heard = Heard()
+    result = run_study(small_study(), tmp_path, heard, so_far=True)
+    assert heard.steps == 0
+    assert {cell.name for cell in result.cells} == {"untouched", "linear"}
+    states = {verdict.claim: verdict.state for verdict in result.verdicts}
+    assert states["text"] == "not measured"
+    assert result.find("linear", "text", "paired_nll", 256) is not None
+    assert result.find("linear", "recall", "key_value", 256) is None, "an exam that is not measured yet"
+    assert (tmp_path / "page.md").is_file()
+
+
 def test_a_cell_under_other_conditions_is_refused_with_what_differs(done):
     folder, _, _ = done
     other = small_cell(steps=2)

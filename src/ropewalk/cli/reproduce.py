@@ -66,6 +66,9 @@ def reproduce(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the weights of finished cells, in DIR/cells/CELL/model.")
     ] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Measure nothing: judge by the cells that are done, and write the page.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Reproduce or refute a paper's claims on a small model.
@@ -84,7 +87,7 @@ def reproduce(
     folder = output or Path("reproduction") / (paper + ("-quick" if quick else ""))
     with LiveReporter() as reporter:
         chosen = bridge(order, folder, reporter) if order else study(paper, quick=quick)
-        result = run_study(chosen, folder, reporter, keep_models=keep_models)
+        result = run_study(chosen, folder, reporter, keep_models=keep_models, so_far=so_far)
     if as_json:
         show_json(result.model_dump(mode="json"))
         return

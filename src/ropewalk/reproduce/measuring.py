@@ -9,6 +9,7 @@ FOLDER/cells/LABEL/cell.json       the cell's record; the cell is done, and its 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -111,6 +112,14 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
     if not keep_model:
         shutil.rmtree(place / MODEL, ignore_errors=True)
     return _read(cell, place, record, fresh=True)
+
+
+def measured_part(cell: Cell, folder: Path) -> Cell | None:
+    """A cell with those of its exams that are measured, or None if it is not finished."""
+    place = folder / CELLS / cell.label
+    if not (place / CELL).is_file():
+        return None
+    return dataclasses.replace(cell, exams=tuple(e for e in cell.exams if e.is_measured(place / e.name)))
 
 
 def settled_precision(folder: Path) -> str:
@@ -249,7 +258,7 @@ def trained_model(run: RunFile, model: Path, reporter: Reporter) -> ExtensionRes
 
 def resolved_run(folder: Path, *, model: str) -> dict[str, Any]:
     """The resolved run; of model and training files only the names, because a record is read on other machines."""
-    run = tomllib.loads((folder / RECORDS / "run.toml").read_text("utf-8")) | {"model": model}
+    run = tomllib.loads((folder / RECORDS / "run.toml").read_text("utf-8")) | {"model": PurePath(model).name}
     if "files" in run.get("data", {}):
         run["data"]["files"] = [PurePath(file).name for file in run["data"]["files"]]
     return run

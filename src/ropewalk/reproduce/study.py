@@ -13,7 +13,7 @@ from ropewalk.evals.store import RESULT, write_record, write_text
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import write_reproduction_figure
 from ropewalk.reproduce.claims import judge
-from ropewalk.reproduce.measuring import measure_cell, settled_precision
+from ropewalk.reproduce.measuring import measure_cell, measured_part, settled_precision
 from ropewalk.reproduce.reach import reach_reading
 from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
 from ropewalk.result import CellCertificate, CellRecord, Reproduction
@@ -66,7 +66,9 @@ class Study:
     notes: tuple[str, ...] = ()
 
 
-def run_study(study: Study, folder: Path, reporter: Reporter, *, keep_models: bool = False) -> Reproduction:
+def run_study(
+    study: Study, folder: Path, reporter: Reporter, *, keep_models: bool = False, so_far: bool = False
+) -> Reproduction:
     """Measures every cell that is not done yet, judges the claims, and writes result, figure and page.
 
     Args:
@@ -74,16 +76,16 @@ def run_study(study: Study, folder: Path, reporter: Reporter, *, keep_models: bo
         folder: Keeps cells and result; the same folder and study go on where they stopped.
         reporter: Hears of cells, stages, steps and samples.
         keep_models: Weights of finished cells stay, so that more can be measured of them later.
+        so_far: Measures nothing, and judges by what is there.
 
     Raises:
         InterruptedRunError: Ctrl-C while training.
         OptionError: An exam needs a library that is not installed; no cell is made then.
         RopewalkError: See `ropewalk.reproduce.measuring.measure_cell`.
     """
-    for cell in study.cells:
-        for exam in cell.exams:
-            exam.require()
-    work = _Work(study, folder, reporter, keep_models=keep_models)
+    for exam in () if so_far else (exam for cell in study.cells for exam in cell.exams):
+        exam.require()
+    work = _Work(study, folder, reporter, keep_models=keep_models, so_far=so_far)
     for search in study.searches:
         for cell in search.cells:
             work.measure(cell)
@@ -102,8 +104,9 @@ def run_study(study: Study, folder: Path, reporter: Reporter, *, keep_models: bo
 class _Work:
     """Cells as they get done, with the time that is left."""
 
-    def __init__(self, study: Study, folder: Path, reporter: Reporter, *, keep_models: bool) -> None:
-        self.study, self.folder, self.reporter, self.keep_models = study, folder, reporter, keep_models
+    def __init__(self, study: Study, folder: Path, reporter: Reporter, *, keep_models: bool, so_far: bool) -> None:
+        self.study, self.folder, self.reporter = study, folder, reporter
+        self.keep_models, self.so_far = keep_models, so_far
         self.precision = settled_precision(folder)
         self.rates: dict[str, RateRecord] = {}
         self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
@@ -119,6 +122,11 @@ class _Work:
     def measure(self, cell: Cell) -> None:
         """Measures the next cell, and says how much time is left."""
         self.waiting.pop(0)
+        if self.so_far:
+            found_part = measured_part(cell, self.folder)
+            if found_part is None:
+                return
+            cell = found_part
         cell = self.settled(cell)
         number = self.total - len(self.waiting)
         self.reporter.stage(f"cell {number} of {self.total}: {cell.label}")
