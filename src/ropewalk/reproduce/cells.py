@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ropewalk.report.reproduction import UNTOUCHED
@@ -90,7 +91,7 @@ class Cell:
     @property
     def model_name(self) -> str:
         """What records call the base model, on every machine."""
-        return self.base.name if self.base is not None else self.model
+        return self.base.name if self.base is not None else PurePath(self.model).name
 
     @property
     def untouched(self) -> str:
