@@ -258,7 +258,7 @@ def trained_model(run: RunFile, model: Path, reporter: Reporter) -> ExtensionRes
 
 def resolved_run(folder: Path, *, model: str) -> dict[str, Any]:
     """The resolved run; of model and training files only the names, because a record is read on other machines."""
-    run = tomllib.loads((folder / RECORDS / "run.toml").read_text("utf-8")) | {"model": PurePath(model).name}
+    run = tomllib.loads((folder / RECORDS / "run.toml").read_text("utf-8")) | {"model": model}
     if "files" in run.get("data", {}):
         run["data"]["files"] = [PurePath(file).name for file in run["data"]["files"]]
     return run
