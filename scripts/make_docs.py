@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 
 from ropewalk import methods, positions
 from ropewalk.analysis import relative_maps
 from ropewalk.method import DOCSTRING_LABELS, Method, OverlayMethod
 from ropewalk.report.reproduction import FIGURE, reproduction_page
-from ropewalk.report.reproduction_figure import write_reproduction_figure
+from ropewalk.report.reproduction_figure import drawn_fingerprint, write_reproduction_figure
 from ropewalk.report.tables import demo_tables, evaluation_tables
 from ropewalk.result import Comparison, DemoResult, EvaluationResult, Reproduction
 from ropewalk.rope import Rope
@@ -229,6 +230,15 @@ def read_study(folder: Path) -> Reproduction:
     return Reproduction.model_validate_json((folder / "result.json").read_text("utf-8"))
 
 
+def drawn_from(figure: Path) -> str | None:
+    """The fingerprint of the record that a figure was drawn from; None where there is no figure."""
+    if not figure.is_file():
+        return None
+    with Image.open(figure) as image:
+        found: str | None = image.text.get("ropewalk:results")  # type: ignore[attr-defined]
+        return found
+
+
 def study_page(folder: Path) -> str:
     """The page of a study, from its result alone."""
     result = read_study(folder)
@@ -325,7 +335,8 @@ def main() -> int:
     for path in stale:
         path.write_text(pages()[path], "utf-8")
     for folder in studies() if not check else ():
-        write_reproduction_figure(read_study(folder), folder / FIGURE)
+        if drawn_from(folder / FIGURE) != drawn_fingerprint(read_study(folder)):
+            write_reproduction_figure(read_study(folder), folder / FIGURE)
     return 0
 
 

@@ -79,7 +79,8 @@ def write_reproduction_figure(result: Reproduction, path: Path) -> None:
 
 def drawn_fingerprint(result: Reproduction) -> str:
     """First 16 hex digits of SHA-256 over everything that a figure shows."""
-    content = result.model_dump_json(include={"panels", "readings", "cells", "model", "trained_length"})
+    shown = {"panels", "readings", "cells", "model", "trained_length"}
+    content = result.model_dump_json(include=shown, exclude_defaults=True)  # fields that join later change no figure
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
