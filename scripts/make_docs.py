@@ -1,7 +1,8 @@
 """Writes what the documents take from the register and from `results/`: a whole page, and marked parts of others.
 
-python scripts/make_docs.py            writes docs/methods.md, pages and figures of studies (docs/reproduction/ and
-                                       results/reproduction/), and the marked parts of README and docs/builtin-model.md
+python scripts/make_docs.py            writes docs/methods.md and docs/families.md, pages and figures of studies
+                                       (docs/reproduction/ and results/reproduction/), and the marked parts of README
+                                       and docs/builtin-model.md
 python scripts/make_docs.py --check    exits 1 if a committed page is not what the register and the results say
 """
 
@@ -13,7 +14,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,7 @@ from rich.console import Console
 from ropewalk import methods, positions
 from ropewalk.analysis import relative_maps
 from ropewalk.method import DOCSTRING_LABELS, Method, OverlayMethod
+from ropewalk.report.families import SCALE, families_page
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import drawn_fingerprint, write_reproduction_figure
 from ropewalk.report.tables import demo_tables, evaluation_tables
@@ -41,6 +43,7 @@ RESULTS = ROOT / "results"
 PAGE = ROOT / "docs" / "methods.md"
 README = ROOT / "README.md"
 MODEL_PAGE = ROOT / "docs" / "builtin-model.md"
+FAMILIES_PAGE = ROOT / "docs" / "families.md"
 REPRODUCTION = ROOT / "docs" / "reproduction"
 WIDTH = 100
 SHOWN = Rope(head_dim=128, base=10_000.0, trained_length=4096)
@@ -214,10 +217,31 @@ def pages() -> dict[Path, str]:
     """Every page that this script writes, as it should be."""
     return {
         PAGE: page(),
-        README: filled(README, {"methods": short_table(), "demo": demo_text(), "control": control_text()}),
+        FAMILIES_PAGE: families_page(census()),
+        README: filled(
+            README,
+            {"methods": short_table(), "demo": demo_text(), "control": control_text(), "families": families_text()},
+        ),
         MODEL_PAGE: filled(MODEL_PAGE, {"curve": curve_table(), "measured": measured_text()}),
         **{REPRODUCTION / f"{folder.name}.md": study_page(folder) for folder in studies()},
     }
+
+
+def census() -> dict[str, Any]:
+    """What was measured of every model family."""
+    found: dict[str, Any] = json.loads((RESULTS / "census.json").read_text("utf-8"))
+    return found
+
+
+def families_text() -> str:
+    """How many model families work."""
+    works = [found for found in census()["types"] if "refused" not in found]
+    scaled = sum(SCALE in found for found in works)
+    return (
+        f"Model families: {len(works)} causal model types of transformers work, {scaled} of them with a scale by "
+        "position, too; the others are refused by name with a reason. [docs/families.md](docs/families.md) lists what "
+        "was measured.\n"
+    )
 
 
 def studies() -> list[Path]:

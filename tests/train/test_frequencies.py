@@ -10,8 +10,8 @@ from torch import nn
 
 from ropewalk import methods
 from ropewalk.adapters import extend_model
+from ropewalk.adapters.attention import is_rotary
 from ropewalk.adapters.config import loaded_config
-from ropewalk.adapters.selftest import is_rotary
 from ropewalk.errors import CarrierError, ModelError
 from ropewalk.train.frequencies import LOG_SCALES, SHIFTS, add_frequencies, learned_method, scale_changes
 

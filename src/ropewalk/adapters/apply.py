@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk import methods
 from ropewalk.adapters import attention, files, selftest
-from ropewalk.adapters.carriers import Carrier, carrier
+from ropewalk.adapters.carriers import Carrier, attention_factor, carrier
 from ropewalk.adapters.config import (
     RECORD,
     RECORD_VERSION,
@@ -20,7 +20,7 @@ from ropewalk.adapters.config import (
     read_model_config,
     resolve_source,
 )
-from ropewalk.adapters.families import SLIDING, supported_family
+from ropewalk.adapters.families import SLIDING
 from ropewalk.adapters.inference_map import refuse_mapped
 from ropewalk.adapters.spelling import both_spellings, rope_parameters, transformers_4_refuses
 from ropewalk.errors import ModelError, OptionError, OutputError
@@ -77,7 +77,7 @@ class _Plan:
         }
         if text.get("original_max_position_embeddings") is not None:
             changes["original_max_position_embeddings"] = rope.trained_length
-        if supported_family(self.config.model_type).needs_head_dim:
+        if self.config.family.needs_head_dim:
             changes["head_dim"] = self.config.head_size
         return changes
 
@@ -90,6 +90,17 @@ class _Plan:
             found.append(
                 f"{types.count(SLIDING)} of {len(types)} layers slide over {window:,} tokens and keep that window"
             )
+        if self.config.family.note:
+            found.append(self.config.family.note)
+        rope = self.config.rope
+        reached, of = rope.head_dim, self.config.query_size
+        if reached < of and not self.method.scale_varies and self.carrier.rope_parameters["rope_type"] != "default":
+            factor = attention_factor(self.method, rope, self.target_length, self.config.layers)
+            if factor != 1:
+                found.append(
+                    f"the attention scale reaches the {reached} rotated of {of} dimensions of a head, because "
+                    "transformers applies it with the rotation"
+                )
         if self.carrier.records_scale:
             found.append(
                 "the attention scale varies with the position: plain transformers sees the frequencies alone, "
@@ -135,8 +146,10 @@ def extend_model(model: PreTrainedModel, method: Method | str, target_length: in
     config = loaded_config(model)
     plan = _plan(config, method, target_length)
     with _restored_on_error(model):
+        replace_rotary(model)  # in float32, whatever the model was converted to
+        selftest.check_read(model, config)
         for key, value in plan.changes.items():
-            setattr(model.config, key, copy.deepcopy(value))
+            setattr(model.config.get_text_config(), key, copy.deepcopy(value))
         replace_rotary(model)
         if plan.carrier.records_scale:
             attention.attach(model, plan.method, config, target_length)
@@ -177,9 +190,8 @@ def extend_checkpoint(
     require_outside(origin, target)
     with files.whole_folder(target, overwrite=overwrite) as partial:
         files.bring_weights(origin, partial, link=link, bring=bring)
-        if plan.config.text is not plan.config.raw:
-            raise ModelError("a model with a text_config inside cannot be extended yet; extend its language model.")
-        files.write_json(partial / "config.json", both_spellings({**plan.config.raw, **_without_old(plan.changes)}))
+        selftest.check_source(origin, plan.config)
+        files.write_json(partial / "config.json", both_spellings(_changed(plan)))
         files.set_tokenizer_length(partial, target_length)
         checked = selftest.check_folder(partial, plan.method, plan.config, target_length)
     return plan.report(checked)
@@ -216,24 +228,32 @@ def recorded_method(config: ModelConfig) -> Method | None:
 
 def replace_rotary(model: PreTrainedModel) -> None:
     """Rebuilds a model's rotary modules from its config, in place: changing the config alone does nothing."""
+    rotaries = attention.rotary_modules(model)
     for name, module in list(model.named_modules()):
-        if selftest.is_rotary(module):
+        if module in rotaries:
             buffer = next(module.buffers())
-            fresh = type(module)(config=model.config).to(buffer.device)
+            fresh = type(module)(config=model.config.get_text_config()).to(buffer.device)
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, fresh)
 
 
-def _without_old(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes, with an older spelling in the source's config taken out of the way."""
-    return {**changes, "rope_scaling": None}
+def _changed(plan: _Plan) -> dict[str, Any]:
+    """The source's config with the changes; an older spelling in it is taken out of the way."""
+    config = plan.config
+    text = {**config.text, **plan.changes, "rope_scaling": None}
+    return text if config.text is config.raw else {**config.raw, "text_config": text}
 
 
 def _plan(config: ModelConfig, method: Method | str, target_length: int) -> _Plan:
-    family = supported_family(config.model_type)
+    family = config.family
     config.require_unscaled()
     checked_target(config.rope, target_length)
     chosen = methods.get(method).for_target(config.rope, target_length) if isinstance(method, str) else method
+    if chosen.scale_varies and family.scale_refused:
+        raise ModelError(
+            f"'{chosen.name}' scales attention by position, which cannot be done in a '{config.model_type}': "
+            f"{family.scale_refused}. Choose a method without a position-dependent scale, such as yarn or abf."
+        )
     found = carrier(chosen, config.rope, target_length, family, config.layers)
     return _Plan(config, chosen, target_length, found)
 
@@ -259,7 +279,8 @@ class _restored_on_error:  # noqa: N801 - reads as the statement it is used in
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.entries = copy.deepcopy(dict(model.config.__dict__))
+        self.config = model.config.get_text_config()
+        self.entries = copy.deepcopy(dict(self.config.__dict__))
 
     def __enter__(self) -> None:
         return None
@@ -267,8 +288,8 @@ class _restored_on_error:  # noqa: N801 - reads as the statement it is used in
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is None:
             return
-        self.model.config.__dict__.clear()
-        self.model.config.__dict__.update(self.entries)
+        self.config.__dict__.clear()
+        self.config.__dict__.update(self.entries)
         replace_rotary(self.model)
         for module in self.model.modules():
             module.__dict__.pop(attention.ATTRIBUTE, None)

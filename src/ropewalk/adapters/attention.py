@@ -22,11 +22,11 @@ import torch
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ropewalk.adapters.families import FULL, SLIDING
+from ropewalk.adapters.families import FULL, HYBRID, SLIDING, assumed_family
 from ropewalk.errors import CarrierError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from torch import Tensor, nn
 
@@ -43,6 +43,9 @@ _MARK = "ropewalk_wraps"
 class PositionScale:
     """The scale tables of one model; every attention module that is scaled holds a reference.
 
+    A few families do not tell their attention function which positions it gets; there the scale hears them from the
+    rotary module, which is always told (`hear`).
+
     Args:
         method: Whose `attention_scale` is applied.
         rope: The trained geometry.
@@ -54,10 +57,15 @@ class PositionScale:
         self.active = True
         self._tables: dict[tuple[int, torch.device], Tensor] = {}
         self._checked: weakref.ref[Tensor] | None = None
+        self._heard: Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what can be computed again: weak references cannot be copied to another process."""
-        return {**self.__dict__, "_tables": {}, "_checked": None}
+        return {**self.__dict__, "_tables": {}, "_checked": None, "_heard": None}
+
+    def hear(self, _: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """A forward pre-hook of a rotary module: notes the positions, `[batch or 1, tokens]`, of the call."""
+        self._heard = options["position_ids"] if "position_ids" in options else arguments[1]
 
     def apply(self, query: Tensor, position_ids: Tensor | None, layer: int) -> Tensor:
         """Multiplies each query by the scale of its position.
@@ -69,6 +77,7 @@ class PositionScale:
         """
         if not self.active:
             return query
+        position_ids = self._heard if position_ids is None else position_ids
         if position_ids is None or position_ids.shape[-1] != query.shape[-2]:
             raise ModelError(
                 f"attention layers must be told the position of every query, because the scale depends on it; layer "
@@ -120,7 +129,7 @@ def scaled_layers(method: Method, config: ModelConfig, target_length: int) -> tu
     free = [
         layer
         for layer, kind in enumerate(config.layer_types)
-        if kind == FULL or (kind == SLIDING and window > config.rope.trained_length)
+        if kind in (FULL, HYBRID) or (kind == SLIDING and window > config.rope.trained_length)
     ]
     positions = np.unique(np.array([0, config.rope.trained_length - 1, config.rope.trained_length, target_length - 1]))
     changed = tuple(layer for layer in free if (method.attention_scale(config.rope, positions, layer) != 1).any())
@@ -140,11 +149,15 @@ def attach(model: nn.Module, method: Method, config: ModelConfig, target_length:
         ModelError: The attention modules of the layers cannot be told apart.
         CarrierError: No layer would change.
     """
-    modules = attention_modules(model, config.layers)
+    layers = scaled_layers(method, config, target_length)
+    modules = attention_modules(model, layers)
     wrap_attention_functions()
     scale = PositionScale(method, config.rope, target_length)
-    for layer in scaled_layers(method, config, target_length):
+    for layer in layers:
         setattr(modules[layer], ATTRIBUTE, scale)
+    if assumed_family(config.model_type).hides_positions:
+        for rotary in rotary_modules(model):
+            rotary.register_forward_pre_hook(scale.hear, with_kwargs=True)
     return scale
 
 
@@ -153,20 +166,42 @@ def attached(model: nn.Module) -> PositionScale | None:
     return next((getattr(module, ATTRIBUTE) for module in model.modules() if hasattr(module, ATTRIBUTE)), None)
 
 
-def attention_modules(model: nn.Module, layers: int) -> dict[int, nn.Module]:
-    """The attention module of each layer."""
-    found = [
-        module
-        for module in model.modules()
-        if type(module).__name__.endswith("Attention") and isinstance(getattr(module, "layer_idx", None), int)
-    ]
-    by_layer: dict[int, nn.Module] = {int(module.layer_idx): module for module in found}  # type: ignore[arg-type]
-    if len(found) != layers or sorted(by_layer) != list(range(layers)):
+def attention_modules(model: nn.Module, layers: Collection[int]) -> dict[int, nn.Module]:
+    """The attention module of each of these layers; other layers may have none (linear attention, convolution).
+
+    Raises:
+        ModelError: One of the layers has no attention module, or several.
+    """
+    found: dict[int, list[nn.Module]] = {layer: [] for layer in layers}
+    for module in model.modules():
+        number = getattr(module, "layer_idx", None)
+        if type(module).__name__.endswith("Attention") and number in found and of_language_model(module, model):
+            found[int(number)].append(module)
+    odd = {layer: len(modules) for layer, modules in found.items() if len(modules) != 1}
+    if odd:
         raise ModelError(
-            f"a model must have one attention module in each of its {layers} layers, because the scale is set by "
-            f"layer; found {len(found)} with layer numbers {sorted(by_layer)}. Extend the causal language model itself."
+            f"a model must have one attention module in each of the layers {sorted(found)}, because the scale is set "
+            f"by layer; layers {sorted(odd)} have {sorted(odd.values())}. Extend the causal language model itself."
         )
-    return by_layer
+    return {layer: modules[0] for layer, modules in found.items()}
+
+
+def rotary_modules(model: nn.Module) -> list[nn.Module]:
+    """The rotary tables of the language model that transformers builds from `rope_parameters`; not those of images."""
+    return [module for module in model.modules() if is_rotary(module) and of_language_model(module, model)]
+
+
+def is_rotary(module: nn.Module) -> bool:
+    """Whether a module is a rotary table that transformers builds from `rope_parameters`."""
+    return hasattr(module, "rope_type") and any(name.endswith("inv_freq") for name, _ in module.named_buffers())
+
+
+def of_language_model(module: Any, model: Any) -> bool:
+    """Whether a module was made from the config of the language model, and not from that of an image or audio part."""
+    whole, own = getattr(model, "config", None), getattr(module, "config", None)
+    if whole is None or own is None:
+        return True
+    return bool(own.model_type == whole.get_text_config().model_type)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def listening(model: nn.Module, layers: int, listener: Callable[[AttentionCall],
             )
         )
 
-    modules = attention_modules(model, layers).values()
+    modules = attention_modules(model, range(layers)).values()
     wrap_attention_functions()
     for module in modules:
         setattr(module, LISTENER, hear)

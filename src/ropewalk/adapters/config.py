@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ropewalk.adapters.families import FULL, ROTARY_WITHOUT_KEYS, SLIDING, assumed_family
+from ropewalk.adapters.families import FULL, ROTARY_WITHOUT_KEYS, SLIDING, Family, assumed_family, supported_family
 from ropewalk.adapters.source import resolve_source as resolve_source
 from ropewalk.errors import AlreadyScaledError, ModelError, NoRopeError, OptionError
 from ropewalk.rope import Rope
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RECORD = "ropewalk"
 RECORD_VERSION = 1
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1}
+WITHOUT_CACHE = frozenset({"linear_attention", "mamba", "conv"})  # their state does not grow with the tokens
 _ROPE_KEYS = ("rope_parameters", "rope_theta", "rope_scaling", "rotary_emb_base", "rotary_pct", "rotary_dim")
 
 
@@ -66,16 +67,35 @@ class ModelConfig:
         return text_part(self.raw)
 
     @property
+    def family(self) -> Family:
+        """What ropewalk knows of the family.
+
+        Raises:
+            ModelError: ropewalk does not extend it; the message says why.
+        """
+        supported_family(str(self.raw.get("model_type")))  # of a model with images, too
+        return supported_family(self.model_type)
+
+    @property
+    def query_size(self) -> int:
+        """Dimensions that a query is compared with a key in, rotated or not."""
+        return int(self.text.get("qk_nope_head_dim") or 0) + self.rope.head_dim if self._latent else self.head_size
+
+    @property
+    def _latent(self) -> bool:
+        return self.text.get("kv_lora_rank") is not None
+
+    @property
     def key_value_bytes_per_token(self) -> int:
         """Bytes that one more token adds to the key/value cache of one sequence, while no layer's window is full."""
-        return self._layer_bytes() * sum(1 for kind in self.layer_types if "linear" not in kind and "mamba" not in kind)
+        return self._layer_bytes() * sum(1 for kind in self.layer_types if kind not in WITHOUT_CACHE)
 
     def key_value_bytes(self, tokens: int) -> int:
         """Bytes of the key/value cache of one sequence; sliding layers stop growing at their window."""
         kept = [
             min(tokens, self.sliding_window) if kind == SLIDING and self.sliding_window else tokens
             for kind in self.layer_types
-            if "linear" not in kind and "mamba" not in kind
+            if kind not in WITHOUT_CACHE
         ]
         return self._layer_bytes() * sum(kept)
 
@@ -140,9 +160,9 @@ def parse_config(raw: Mapping[str, Any], path: Path) -> ModelConfig:
     family = assumed_family(model_type)
     query_heads = _number(text, path, "num_attention_heads", "n_head", "n_heads")
     hidden = _number(text, path, "hidden_size", "n_embd", "d_model")
-    head_size = int(text.get("head_dim") or family.head_size or hidden // query_heads)
-    layers = _number(text, path, "num_hidden_layers", "n_layer", "n_layers")
-    length = _number(text, path, "max_position_embeddings", "n_positions", "max_sequence_length")
+    head_size = family.size_of_head(text, hidden, query_heads)
+    layers = _number(text, path, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    length = _number(text, path, "max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
     scaling = rope_dictionary(text, model_type)
     record = text.get(RECORD) or raw.get(RECORD)
     return ModelConfig(
@@ -154,7 +174,7 @@ def parse_config(raw: Mapping[str, Any], path: Path) -> ModelConfig:
         declared_scaling=None if scaling_type(scaling) in ("default", "mrope") else scaling,
         layers=layers,
         query_heads=query_heads,
-        key_value_heads=int(text.get("num_key_value_heads") or query_heads),
+        key_value_heads=int(text.get("num_key_value_heads") or text.get("num_kv_heads") or query_heads),
         head_size=head_size,
         dtype=str(
             text.get("dtype") or text.get("torch_dtype") or raw.get("dtype") or raw.get("torch_dtype") or "float32"

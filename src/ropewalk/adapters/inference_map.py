@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from ropewalk.adapters.attention import REPLACEMENT, attention_modules, wrap_attention_functions
+from ropewalk.adapters.attention import REPLACEMENT, attention_modules, is_rotary, wrap_attention_functions
 from ropewalk.adapters.attention_probe import AttentionCall, listening
 from ropewalk.adapters.config import loaded_config
 from ropewalk.adapters.families import FULL, supported_family
-from ropewalk.adapters.selftest import is_rotary
 from ropewalk.analysis import relative_maps
 from ropewalk.errors import CarrierError, ModelError, SelfTestError
 
@@ -108,7 +107,7 @@ def apply_map(model: PreTrainedModel, chosen: RelativeMap | str) -> None:
     if isinstance(chosen, str):
         chosen = relative_maps.get(chosen).for_rope(config.rope)
     _check_model(model, chosen, config)
-    modules = attention_modules(model, config.layers)
+    modules = attention_modules(model, range(config.layers))
     wrap_attention_functions()
     mapped = MappedAttention(chosen, config.rope, _table(model))
     check_turning(model, mapped, config)

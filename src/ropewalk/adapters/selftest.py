@@ -19,7 +19,9 @@ import torch
 from ropewalk.adapters import attention, twin
 from ropewalk.adapters.carriers import RELATIVE_TOLERANCE, STANDS_STILL, attention_factor
 from ropewalk.adapters.families import FULL
+from ropewalk.adapters.spelling import layer_base
 from ropewalk.errors import SelfTestError
+from ropewalk.method import Method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ropewalk.adapters.config import ModelConfig
-    from ropewalk.method import Method
 
 # Two orders of the same float32 sums differ by about 1e-6 of the largest logit; a wrong scale changes 1e-2 of it.
 LOGIT_TOLERANCE = 1e-4
@@ -58,8 +59,20 @@ def check_folder(folder: Path, method: Method, config: ModelConfig, target_lengt
     return _check_twin(twin.load_config(folder), method, config, target_length)
 
 
+def check_read(model: nn.Module, config: ModelConfig) -> None:
+    """Raises SelfTestError where a model's tables, before anything is changed, are not what its config was read as."""
+    check_tables(model, Method(), config, config.rope.trained_length)
+
+
+def check_source(folder: Path, config: ModelConfig) -> None:
+    """The same for a checkpoint folder, on a small random model with its config."""
+    full = config.layer_types.index(FULL) if FULL in config.layer_types else 0
+    check_read(twin.random_model(twin.load_config(folder), min(config.layers, max(2, full + 1))), config)
+
+
 def _check_twin(written: Any, method: Method, config: ModelConfig, target_length: int) -> tuple[str, ...]:
     scaled = attention.scaled_layers(method, config, target_length) if method.scale_varies else ()
+    # Hybrid families must have a layer of full attention, and their caches count tokens there.
     full = config.layer_types.index(FULL) if FULL in config.layer_types else 0
     layers = min(config.layers, max(2, full + 1, scaled[0] + 1 if scaled else 0))
     small = dataclasses.replace(config, layers=layers, layer_types=config.layer_types[:layers])
@@ -69,14 +82,9 @@ def _check_twin(written: Any, method: Method, config: ModelConfig, target_length
     return check_model(model, method, small, target_length)
 
 
-def is_rotary(module: nn.Module) -> bool:
-    """Whether a module is a rotary table that transformers builds from `rope_parameters`."""
-    return hasattr(module, "rope_type") and any(name.endswith("inv_freq") for name, _ in module.named_buffers())
-
-
 def check_tables(model: nn.Module, method: Method, config: ModelConfig, target_length: int) -> str:
     """Cosines and sines of the rotary modules, against the method's frequencies, inside and beyond the window."""
-    rotaries = [module for module in model.modules() if is_rotary(module)]
+    rotaries: list[Any] = attention.rotary_modules(model)
     if not rotaries:
         raise SelfTestError(
             f"a model must turn its heads by a table that transformers builds from rope_parameters; "
@@ -88,19 +96,27 @@ def check_tables(model: nn.Module, method: Method, config: ModelConfig, target_l
         kinds = list(rotary.rope_type) if isinstance(rotary.rope_type, dict) else [None]
         for kind in kinds:
             for last in (inside, beyond):
-                changed = kind in (None, FULL)
-                wanted = method.at(last + 1).frequencies(config.rope) if changed else config.rope.frequencies
-                _compare_table(rotary, kind, last, wanted, factor if changed else 1.0)
+                if kind is None or kind == FULL:
+                    _compare_table(rotary, kind, last, method.at(last + 1).frequencies(config.rope), factor)
+                else:
+                    _compare_table(rotary, kind, last, _left_alone(config, rotary, kind), 1.0)
             # A length-dependent table keeps what the longest call needed; a short call sets it back.
             _cosines(rotary, kind, torch.zeros(1, 1, dtype=torch.long))
     return "rotary tables equal the method's frequencies and scale, inside the old window and at the new one"
+
+
+def _left_alone(config: ModelConfig, rotary: Any, kind: str) -> Any:
+    """The frequencies of layers that slide, `[pairs]`: those of the config before the extension."""
+    pairs = len(getattr(rotary, f"{kind}_inv_freq"))
+    return layer_base(config.text, kind) ** (-np.arange(pairs) / pairs)
 
 
 def _cosines(rotary: Any, kind: str | None, positions: Tensor) -> tuple[Tensor, Tensor]:
     device = next(rotary.buffers()).device
     probe = torch.zeros(1, dtype=torch.float32, device=device)
     arguments = (probe, positions.to(device)) if kind is None else (probe, positions.to(device), kind)
-    cosine, sine = rotary(*arguments)
+    turned = rotary(*arguments)
+    cosine, sine = (turned.real, turned.imag) if isinstance(turned, torch.Tensor) else turned
     return cosine.cpu(), sine.cpu()
 
 
@@ -114,14 +130,20 @@ def _compare_table(rotary: Any, kind: str | None, last: int, wanted: Any, factor
             f"(layers: {kind or 'all'}, call of {last + 1:,} tokens). Report this model family as a bug."
         )
     angles = positions[..., None].float() * torch.from_numpy(table).float()
-    pairs = len(wanted)
     for name, got, expected in (("cosines", cosine, angles.cos()), ("sines", sine, angles.sin())):
-        error = float((got[..., :pairs].double() - factor * expected.double()).abs().max())
+        error = min(float((got.double() - factor * layout).abs().max()) for layout in _layouts(expected, got.shape[-1]))
         if error > 1e-4 * factor:
             raise SelfTestError(
                 f"the {name} must be those of the method times {factor:.6g}; they differ by up to {error:.3g} "
                 f"(layers: {kind or 'all'}, call of {last + 1:,} tokens). Report this model family as a bug."
             )
+
+
+def _layouts(pairs: Tensor, channels: int) -> Iterator[Tensor]:
+    """The two orders in which families give a pair's cosine to its two channels, or each pair's once."""
+    times = max(1, channels // pairs.shape[-1])
+    yield pairs.double().repeat(1, 1, times)
+    yield pairs.double().repeat_interleave(times, dim=-1)
 
 
 def _difference(table: Any, wanted: Any) -> str:
@@ -209,10 +231,10 @@ def _last(model: PreTrainedModel, positions: Tensor, prefix: Any) -> Tensor:
 
 @contextmanager
 def _softmax_scaled(model: nn.Module, method: Method, config: ModelConfig, position: int) -> Iterator[None]:
-    modules = attention.attention_modules(model, config.layers)
+    layers = attention.scaled_layers(method, config, position + 1)
+    modules = attention.attention_modules(model, layers)
     touched = {
-        modules[layer]: float(method.attention_scale(config.rope, np.array([position]), layer)[0])
-        for layer in attention.scaled_layers(method, config, position + 1)
+        modules[layer]: float(method.attention_scale(config.rope, np.array([position]), layer)[0]) for layer in layers
     }
     before: dict[Any, float] = {module: float(module.scaling) for module in touched}  # type: ignore[arg-type]
     try:
@@ -234,7 +256,9 @@ def _logits(model: PreTrainedModel, positions: Tensor) -> Tensor:
 
 
 def _forward(model: PreTrainedModel, positions: Tensor, *, start: int, cache: Any) -> Any:
-    tokens = (7 * torch.arange(start, start + len(positions)) + 3) % min(61, int(model.config.vocab_size))
+    tokens = (7 * torch.arange(start, start + len(positions)) + 3) % min(
+        61, int(model.config.get_text_config().vocab_size)
+    )
     # The mask keeps transformers from reading a jump of positions as a document border.
     mask = torch.ones(1, start + len(positions), dtype=torch.long)
     return model(

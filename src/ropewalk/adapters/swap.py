@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ropewalk.adapters import attention, selftest
+from ropewalk.adapters import attention
 from ropewalk.adapters.carriers import attention_factor
 from ropewalk.errors import ModelError
 
@@ -34,7 +34,7 @@ def swapped_frequencies(model: Any, frequencies: Floats, factor: float = 1.0) ->
     Raises:
         ModelError: The model has no rotary table, one for each kind of layer, or one of another size.
     """
-    modules = [module for module in model.modules() if selftest.is_rotary(module)]
+    modules = [module for module in model.modules() if attention.is_rotary(module)]
     if not modules or any(isinstance(module.rope_type, dict) for module in modules):
         raise ModelError(
             "frequencies are searched for in a model with one rotary table for all its layers; this one has "

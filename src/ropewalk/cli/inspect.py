@@ -66,10 +66,8 @@ def summary(config: ModelConfig) -> dict[str, Any]:
 
 def refusal(config: ModelConfig) -> str | None:
     """Why `ropewalk extend` would refuse this model, or None where it would not."""
-    from ropewalk.adapters.families import supported_family
-
     try:
-        supported_family(config.model_type)
+        _ = config.family
         config.require_unscaled()
     except ModelError as error:
         return str(error)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ropewalk.adapters import attention, selftest
+from ropewalk.adapters import attention
 from ropewalk.adapters.config import loaded_config
 from ropewalk.adapters.shards import RowScale
 from ropewalk.errors import CarrierError, ModelError
@@ -61,7 +61,7 @@ def add_frequencies(model: PreTrainedModel) -> list[nn.Parameter]:
             "call. Choose a static method, such as ntk, abf or yarn."
         )
     config = loaded_config(model)
-    modules = attention.attention_modules(model, config.layers)
+    modules = attention.attention_modules(model, range(config.layers))
     scaled = [_query_module(modules[layer], config.model_type) for layer in range(config.layers)]
     groups = [_groups(module, config.query_heads, config.head_size) for module in scaled]
     parameters = [_differentiable(rotary)]
@@ -117,7 +117,7 @@ class _Shifted:
 
 
 def _only_rotary(model: nn.Module) -> Any:
-    found: list[Any] = [module for module in model.modules() if selftest.is_rotary(module)]
+    found: list[Any] = [module for module in model.modules() if attention.is_rotary(module)]
     if len(found) != 1 or not isinstance(found[0].rope_type, str):
         kinds = sorted(found[0].rope_type) if len(found) == 1 else [type(module).__name__ for module in found]
         raise ModelError(
