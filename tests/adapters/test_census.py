@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from transformers import CONFIG_MAPPING
 
+from ropewalk.adapters import extend_checkpoint, extend_model, save_model
 from ropewalk.adapters.families import REFUSED, SUPPORTED, supported_family
-from ropewalk.errors import ModelError
+from ropewalk.adapters.twin import random_model
+from ropewalk.errors import ModelError, SelfTestError
 from ropewalk.report.families import families_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +88,34 @@ def test_the_table_of_the_package_is_the_census(committed):
                 supported_family(found["model_type"])
         else:
             assert SUPPORTED[found["model_type"]].scale_refused == found["facts"].get("scale_refused")
+
+
+def test_a_scale_is_refused_where_the_attention_would_ignore_it(census):
+    import census_models
+
+    with pytest.raises(ModelError, match=r"'entropy-abf' scales attention by position, .* in a 'falcon'"):
+        extend_model(census_models.tiny_model("falcon"), "entropy-abf", 512)
+
+
+def test_a_default_that_was_read_wrong_is_found_before_anything_is_written(census, tmp_path, monkeypatch):
+    """A silent config is read by the table; transformers' own reading of it must be the same."""
+    import census_models
+
+    base = tmp_path / "base"
+    save_model(census_models.tiny_model("llama", rope_parameters=None), None, base)
+    raw = json.loads((base / "config.json").read_text())
+    silent = {key: value for key, value in raw.items() if not key.startswith("rope_")}
+    (base / "config.json").write_text(json.dumps(silent))
+    extend_checkpoint(base, tmp_path / "right", "linear", 512)
+    monkeypatch.setitem(SUPPORTED, "llama", dataclasses.replace(SUPPORTED["llama"], base=5_000.0))
+    with pytest.raises(SelfTestError, match="the rotary table must hold the method's frequencies"):
+        extend_checkpoint(base, tmp_path / "wrong", "linear", 512)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_family_without_a_small_model_says_so():
+    with pytest.raises(ModelError, match=r"tested on a small model of the same family; .* one of 'mllama_text_model'"):
+        random_model(CONFIG_MAPPING["mllama_text_model"](), 2)
 
 
 def test_the_rotation_by_hand_bites(census):
