@@ -233,7 +233,7 @@ def replaced_scale(model: nn.Module, method: Method, config: ModelConfig, length
     Raises:
         ModelError: The attention modules of the layers cannot be told apart.
     """
-    modules = attention_modules(model, config.layers).values()
+    modules = attention_modules(model, range(config.layers)).values()
     wrap_attention_functions()
     own = {module: module.__dict__.get(ATTRIBUTE) for module in modules}
     scale = PositionScale(method, config.rope, length)
