@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.readings import Reading
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.reproduce import papers
-from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
-from ropewalk.reproduce.exams import EvaluationExam
-from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.study import Study
 from ropewalk.result import Panel, Reproduction
 

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.readings import Reading
+from ropewalk.cells.runs import recipe
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.claims import Claim, minus
-from ropewalk.reproduce.exams import EvaluationExam
-from ropewalk.reproduce.readings import Reading
-from ropewalk.reproduce.runs import recipe
 from ropewalk.reproduce.study import Study
 from ropewalk.result import Panel, SampleResult
 

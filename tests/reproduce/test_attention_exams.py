@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ropewalk.cells.texts import VALIDATION, texts
 from ropewalk.errors import MeasurementError
 from ropewalk.evals.tasks import encoder
 from ropewalk.reproduce.attention_exams import (
@@ -22,7 +23,6 @@ from ropewalk.reproduce.attention_exams import (
     slope_measure,
     stretch,
 )
-from ropewalk.reproduce.texts import VALIDATION, texts
 from ropewalk.result import quantity_of
 from ropewalk.run.checkpoint import load_checkpoint
 

@@ -12,11 +12,11 @@ from test_study import Heard
 
 from ropewalk import adapters
 from ropewalk.adapters import Shape
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.measuring import settled_precision
+from ropewalk.cells.runs import recipe
 from ropewalk.errors import OutputError
 from ropewalk.reproduce.bases import PretrainedBase
-from ropewalk.reproduce.cells import Cell
-from ropewalk.reproduce.measuring import settled_precision
-from ropewalk.reproduce.runs import recipe
 from ropewalk.reproduce.study import run_study
 from ropewalk.run.extension import Silent
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from studies import A, B, claim, losses, two_cells
 
+from ropewalk.cells.readings import Reading, cell_reading, table_of
 from ropewalk.errors import MeasurementError
 from ropewalk.reproduce.claims import contradictions, decide, judge, minus
-from ropewalk.reproduce.readings import Reading, cell_reading, table_of
 
 CLAIM = claim("a above b", minus(A, B))
 

@@ -9,13 +9,13 @@ import pytest
 from studies import RECALL, TEXT
 
 from ropewalk import adapters
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.measuring import measure_cell
+from ropewalk.cells.runs import recipe
 from ropewalk.data.chat import ChatEncoder
 from ropewalk.errors import OutputError
-from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.conversations import ConversationSet
 from ropewalk.reproduce.cream.chat import chat_base, chat_cells
-from ropewalk.reproduce.measuring import measure_cell
-from ropewalk.reproduce.runs import recipe
 from ropewalk.reproduce.tuned_bases import TunedBase
 from ropewalk.run.checkpoint import load_checkpoint
 from ropewalk.run.extension import Silent

@@ -8,6 +8,7 @@ import pytest
 from transformers import LlamaModel
 
 from ropewalk import adapters
+from ropewalk.cells.readings import Reading, cell_reading, depths_of
 from ropewalk.data import retrieval
 from ropewalk.data.corpus import standard_library
 from ropewalk.errors import OptionError
@@ -16,7 +17,6 @@ from ropewalk.reproduce.cream.cells import full_window, trained
 from ropewalk.reproduce.cream.exams import FORMATS_EXAM, NEEDLE, NEEDLE_EXAM, PASSKEY
 from ropewalk.reproduce.cream.far import CELLS, far_cell
 from ropewalk.reproduce.papers import study
-from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
 from ropewalk.result import SampleResult
 from ropewalk.run.checkpoint import load_checkpoint
 from ropewalk.run.extension import Silent, run_extension

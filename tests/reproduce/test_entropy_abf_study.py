@@ -9,13 +9,13 @@ import pytest
 from safetensors.torch import load_file
 
 from ropewalk import adapters
+from ropewalk.cells.measuring import _with_samples
 from ropewalk.errors import OutputError
 from ropewalk.reproduce.attention_exams import LATER_LAYERS
 from ropewalk.reproduce.claims import judge
 from ropewalk.reproduce.entropy_abf.attention_claims import diagnosis, layer_needs, layer_needs_none
 from ropewalk.reproduce.entropy_abf.cells import all_cells, conversations, short, short_then_long
 from ropewalk.reproduce.long_conversations import EXCHANGE_TOKENS, LongConversationSet
-from ropewalk.reproduce.measuring import _with_samples
 from ropewalk.reproduce.samples import SampleSet
 from ropewalk.result import SampleResult
 from ropewalk.run.extension import Silent

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from ropewalk import adapters
+from ropewalk.cells.runs import recipe
 from ropewalk.data.corpus import standard_library
 from ropewalk.data.documents import encode
 from ropewalk.evals.store import read_evaluation
 from ropewalk.reproduce import function_names
 from ropewalk.reproduce.function_names import AFTER, BEFORE, ROOM, ListingExam, ListingExamples, listings
-from ropewalk.reproduce.runs import recipe
 from ropewalk.run.checkpoint import load_checkpoint
 from ropewalk.run.plan import resolve
 from ropewalk.run.training_data import training_windows

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from studies import losses
 
+from ropewalk.cells.readings import Reading, cell_reading
 from ropewalk.reproduce.reach import reach_reading
-from ropewalk.reproduce.readings import Reading, cell_reading
 
 DEPTHS = (0.75, 0.5, 0.25, 0.0)  # 512, 1,024, 1,536 and 2,048 tokens before the end
 

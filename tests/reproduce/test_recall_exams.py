@@ -8,6 +8,7 @@ import torch
 from studies import losses
 
 from ropewalk import adapters
+from ropewalk.cells.texts import VALIDATION, texts
 from ropewalk.data.chat import ChatEncoder
 from ropewalk.data.conversations import Turn
 from ropewalk.errors import DataError
@@ -24,7 +25,6 @@ from ropewalk.reproduce.recall_exams import (
     asking,
     battery_scores,
 )
-from ropewalk.reproduce.texts import VALIDATION, texts
 from ropewalk.run.checkpoint import load_checkpoint
 
 MODULES = tuple(texts(VALIDATION).documents.values())

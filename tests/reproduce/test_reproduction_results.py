@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ropewalk.cells.intervals import crossed_interval
 from ropewalk.report.reproduction import FIGURE
 from ropewalk.report.reproduction_figure import drawn_fingerprint
 from ropewalk.reproduce.claims import NO_SPREAD, contradictions, decide
-from ropewalk.reproduce.intervals import crossed_interval
 from ropewalk.reproduce.papers import STUDIES, study
 from ropewalk.result import Reproduction
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from ropewalk import adapters
+from ropewalk.cells.measuring import _with_samples
 from ropewalk.data.corpus import standard_library
 from ropewalk.errors import DataError
 from ropewalk.reproduce.entropy_abf import five
-from ropewalk.reproduce.measuring import _with_samples
 from ropewalk.reproduce.samples import SampleSet
 from ropewalk.run.plan import resolve
 from ropewalk.run.training_data import training_windows

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from studies import LENGTHS, RECALL, TEXT, losses, small_cell, small_study, untouched_cell
 
 from ropewalk.adapters import resolve_source
+from ropewalk.cells.measuring import measure_cell, settled_precision
 from ropewalk.errors import InterruptedRunError, OutputError
 from ropewalk.evals.store import read_evaluation
 from ropewalk.report.reproduction import reproduction_page
-from ropewalk.reproduce.measuring import measure_cell, settled_precision
 from ropewalk.reproduce.search import Search
 from ropewalk.reproduce.study import run_study
 from ropewalk.result import Reproduction

@@ -12,11 +12,11 @@ import torch
 from runs import tiny_settings, tiny_windows
 
 from ropewalk.adapters.head import Head
+from ropewalk.cells.measuring import _that_matters
+from ropewalk.cells.runs import recipe
 from ropewalk.data.collate import IGNORED, SHIFT_WEIGHTS, WEIGHTS, collate
 from ropewalk.data.gaps import GapWeights
 from ropewalk.errors import OptionError
-from ropewalk.reproduce.measuring import _that_matters
-from ropewalk.reproduce.runs import recipe
 from ropewalk.run.plan import resolve
 from ropewalk.train import loss
 from ropewalk.train.objective import training_forward

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ropewalk.cells.sampled_exams import SampledExam
 from ropewalk.evals.batches import sample
 from ropewalk.evals.entropy import attention_entropy
 from ropewalk.evals.flat_entropy import STRETCHES_PER_OCTAVE
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.evals.scale_slopes import losses_by_slope, own_slopes
-from ropewalk.reproduce.sampled_exams import SampledExam
 from ropewalk.result import AGAINST_NO_SLOPE
 
 if TYPE_CHECKING:

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk import adapters
 from ropewalk.adapters.files import bring_weights, whole_folder
-from ropewalk.evals.environment import environment
-from ropewalk.evals.store import write_record
-from ropewalk.reproduce.cells import training_cost
-from ropewalk.reproduce.measuring import (
+from ropewalk.cells.cell import training_cost
+from ropewalk.cells.measuring import (
     CELL,
     MODEL,
     check_conditions,
@@ -28,6 +26,8 @@ from ropewalk.reproduce.measuring import (
     trained_model,
     what_matters,
 )
+from ropewalk.evals.environment import environment
+from ropewalk.evals.store import write_record
 from ropewalk.result import CellRecord
 from ropewalk.run.checkpoint import UNTOUCHED
 from ropewalk.run.device import default_device

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ropewalk.reproduce.readings import Reading, interval_of, table_of, unit_of_documents
+from ropewalk.cells.readings import Reading, interval_of, table_of, unit_of_documents
 from ropewalk.result import Effect, Verdict
 from ropewalk.statistics import clustered_proportion, proportion_difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ropewalk.reproduce.readings import Samples, Table
+    from ropewalk.cells.readings import Samples, Table
     from ropewalk.statistics import Interval
 
 Decision = Literal["holds", "does not hold", "undecided"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ropewalk.cells.texts import texts
 from ropewalk.data.corpus import standard_library
 from ropewalk.data.documents import encode
 from ropewalk.data.summaries import SummaryDocument, summaries_fingerprint
@@ -22,13 +23,12 @@ from ropewalk.evals.store import write_text
 from ropewalk.evals.summarization import SummaryPlan, rouge, summarize
 from ropewalk.reproduce.own_exams import DOCUMENTS, OwnExam
 from ropewalk.reproduce.samples import BROKEN, text_of
-from ropewalk.reproduce.texts import texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from ropewalk.reproduce.exams import Progress
+    from ropewalk.cells.exams import Progress
     from ropewalk.result import SampleResult
     from ropewalk.run.checkpoint import Checkpoint
 

@@ -7,20 +7,20 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.cells.exams import Exam
+from ropewalk.cells.texts import texts
 from ropewalk.data.cloze import cloze_questions, questions_fingerprint
 from ropewalk.evals.cloze import answer_cloze
 from ropewalk.evals.environment import environment
 from ropewalk.evals.estimates import status_of
 from ropewalk.evals.model_record import model_record
 from ropewalk.evals.store import read_evaluation, write_evaluation
-from ropewalk.reproduce.exams import Exam
-from ropewalk.reproduce.texts import texts
 from ropewalk.result import EvaluationResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ropewalk.reproduce.exams import Progress
+    from ropewalk.cells.exams import Progress
     from ropewalk.result import SampleResult
     from ropewalk.run.checkpoint import Checkpoint
 

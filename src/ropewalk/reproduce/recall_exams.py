@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ropewalk.cells.sampled_exams import SampledExam
+from ropewalk.cells.texts import texts
 from ropewalk.data import recall
 from ropewalk.data.chat import ChatEncoder
 from ropewalk.data.conversations import Turn
@@ -17,8 +19,6 @@ from ropewalk.evals.batches import AnswerRule, Subject, recall_stage, sample
 from ropewalk.evals.nll import token_nll
 from ropewalk.evals.tasks import RecallSample, encoder
 from ropewalk.reproduce.long_conversations import QUESTION, conversation, record
-from ropewalk.reproduce.sampled_exams import SampledExam
-from ropewalk.reproduce.texts import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,15 +10,15 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.readings import Reading, table_of
+from ropewalk.cells.texts import VALIDATION
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.exams import EvaluationExam
-from ropewalk.reproduce.readings import Reading, table_of
-from ropewalk.reproduce.texts import VALIDATION
 from ropewalk.result import RateRecord
 
 if TYPE_CHECKING:
-    from ropewalk.reproduce.cells import Cell
-    from ropewalk.reproduce.readings import Samples
+    from ropewalk.cells.cell import Cell
+    from ropewalk.cells.readings import Samples
 
 RATES = (3e-4, 1e-3, 3e-3)
 

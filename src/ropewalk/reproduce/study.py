@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropewalk import adapters
+from ropewalk.cells.measuring import measure_cell, measured_part, settled_precision
+from ropewalk.cells.readings import Reading, cell_reading, depths_of
 from ropewalk.errors import DivergenceError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.store import RESULT, write_record, write_text
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import write_reproduction_figure
 from ropewalk.reproduce.claims import judge
-from ropewalk.reproduce.measuring import measure_cell, measured_part, settled_precision
 from ropewalk.reproduce.reach import reach_reading
-from ropewalk.reproduce.readings import Reading, cell_reading, depths_of
 from ropewalk.result import CellCertificate, CellRecord, Reproduction
 from ropewalk.run.device import default_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ropewalk.reproduce.cells import Cell
+    from ropewalk.cells.cell import Cell
+    from ropewalk.cells.measuring import MeasuredCell
     from ropewalk.reproduce.claims import Claim
-    from ropewalk.reproduce.measuring import MeasuredCell
     from ropewalk.reproduce.search import Search
     from ropewalk.result import CellReading, Panel, RateRecord, SampleResult
     from ropewalk.run.extension import Reporter
@@ -81,7 +81,7 @@ def run_study(
     Raises:
         InterruptedRunError: Ctrl-C while training.
         OptionError: An exam needs a library that is not installed; no cell is made then.
-        RopewalkError: See `ropewalk.reproduce.measuring.measure_cell`.
+        RopewalkError: See `ropewalk.cells.measuring.measure_cell`.
     """
     for exam in () if so_far else (exam for cell in study.cells for exam in cell.exams):
         exam.require()

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk import adapters
 from ropewalk.adapters.files import bring_weights, whole_folder, write_json
-from ropewalk.evals.environment import environment
-from ropewalk.evals.store import write_record
-from ropewalk.reproduce.cells import training_cost
-from ropewalk.reproduce.measuring import (
+from ropewalk.cells.cell import training_cost
+from ropewalk.cells.measuring import (
     CELL,
     MODEL,
     SAMPLES,
@@ -30,6 +28,8 @@ from ropewalk.reproduce.measuring import (
     trained_model,
     what_matters,
 )
+from ropewalk.evals.environment import environment
+from ropewalk.evals.store import write_record
 from ropewalk.result import CellRecord
 from ropewalk.run.checkpoint import UNTOUCHED, settings_fingerprint, weights_fingerprint
 from ropewalk.run.device import default_device
@@ -38,7 +38,7 @@ from ropewalk.run.runfile import BUILT_IN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ropewalk.reproduce.cells import Examples
+    from ropewalk.cells.cell import Examples
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 

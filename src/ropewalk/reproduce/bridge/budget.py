@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from ropewalk.analysis.compute import forward_work, training_work
 from ropewalk.analysis.memory import estimate, longest_window
+from ropewalk.cells.exams import tokens_of
+from ropewalk.cells.measuring import CELLS, CONDITIONS
+from ropewalk.cells.runs import recipe
 from ropewalk.errors import MemoryShortageError, OptionError
 from ropewalk.reproduce.bridge.cells import bridge_cells
 from ropewalk.reproduce.bridge.order import SUITED
 from ropewalk.reproduce.bridge.texts import NO_TEXTS
-from ropewalk.reproduce.exams import tokens_of
-from ropewalk.reproduce.measuring import CELLS, CONDITIONS
-from ropewalk.reproduce.runs import recipe
 from ropewalk.train.memory_errors import available_bytes, step_of
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from ropewalk.cells.cell import Cell
     from ropewalk.reproduce.bridge.order import Frame
-    from ropewalk.reproduce.cells import Cell
 
 SHARE = 0.3  # of the rate of a large product
 OVERHEAD_SECONDS = 30.0  # of a cell: reading, testing itself, saving

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.exams import CertificateExam, EvaluationExam
+from ropewalk.cells.runs import recipe, seeds
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.reproduce.bridge.texts import Stretches, TrainingText
-from ropewalk.reproduce.cells import Cell
-from ropewalk.reproduce.exams import CertificateExam, EvaluationExam
-from ropewalk.reproduce.runs import recipe, seeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ropewalk.cells.exams import Exam
     from ropewalk.reproduce.bridge.order import Frame
     from ropewalk.reproduce.bridge.texts import BridgeTexts
-    from ropewalk.reproduce.exams import Exam
     from ropewalk.run.runfile import RunFile
 
 TEXT, RECALL, CERTIFICATE = "text", "recall", "certificate"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ropewalk.cells.readings import Reading
 from ropewalk.reproduce.bridge.cells import RECALL, TEXT
 from ropewalk.reproduce.claims import Claim, minus
-from ropewalk.reproduce.readings import Reading
 
 if TYPE_CHECKING:
     from ropewalk.reproduce.bridge.order import Frame

@@ -7,12 +7,12 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ropewalk import adapters
+from ropewalk.cells.measuring import settled_precision
 from ropewalk.reproduce.bridge.budget import budget_of, require_memory, settled_steps
 from ropewalk.reproduce.bridge.cells import RECALL, TEXT, bridge_cells
 from ropewalk.reproduce.bridge.claims import CREAM, ENTROPY_ABF, PI, bridge_claims
 from ropewalk.reproduce.bridge.order import Sizes, frame_of
 from ropewalk.reproduce.bridge.texts import HELD_OUT_SHARE, bridge_texts
-from ropewalk.reproduce.measuring import settled_precision
 from ropewalk.reproduce.study import Study
 from ropewalk.result import AGAINST_CUT, Panel
 from ropewalk.run.device import default_device

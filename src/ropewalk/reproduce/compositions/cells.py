@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.runs import recipe, seeds
+from ropewalk.cells.texts import MODULES
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell
-from ropewalk.reproduce.exams import EvaluationExam
-from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.samples import SampleSet
 from ropewalk.reproduce.search import Search
-from ropewalk.reproduce.texts import MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ropewalk.reproduce.exams import Exam
+    from ropewalk.cells.exams import Exam
 
 TRAINED, TARGET, FAR = 256, 1024, 2048  # tokens: the old window, Entropy-ABF's target, and that of the others
 LENGTHS = (256, 512, 1024, 2048)

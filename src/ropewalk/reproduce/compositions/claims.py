@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.readings import Reading
+from ropewalk.cells.texts import MODULES
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.compositions.cells import (
     ANCHORED,
@@ -16,8 +18,6 @@ from ropewalk.reproduce.compositions.cells import (
     TRAINED,
     anchored_name,
 )
-from ropewalk.reproduce.readings import Reading
-from ropewalk.reproduce.texts import MODULES
 
 SIX_STEPS_SMALLEST = 0.01  # nats per token, as for Entropy-ABF
 SMALLEST = 0.02  # nats per token, as for PI and CREAM

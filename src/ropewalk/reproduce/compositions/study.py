@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.texts import MODULES
 from ropewalk.reproduce.compositions.cells import (
     ANCHORED,
     ANCHORS,
@@ -21,7 +22,6 @@ from ropewalk.reproduce.compositions.cells import (
 )
 from ropewalk.reproduce.compositions.claims import all_claims, skipping_helps
 from ropewalk.reproduce.study import Study
-from ropewalk.reproduce.texts import MODULES
 from ropewalk.result import AGAINST_CUT, Along, Line, Panel
 
 NOTES = (

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ropewalk.reproduce.cells import Cell
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.runs import recipe, seeds
 from ropewalk.reproduce.cream.exams import EXAMS, FORMATS_EXAM, HEADLINE_EXAMS, QUICK_EXAMS, TARGET, TRAINED
-from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ropewalk.reproduce.exams import Exam
+    from ropewalk.cells.exams import Exam
 
 FREQUENCIES: Mapping[str, dict[str, Any]] = {
     "linear": {"name": "linear"},

@@ -6,11 +6,11 @@ chat models do; the extension learns every token, questions too, as CREAM's rele
 
 from __future__ import annotations
 
-from ropewalk.reproduce.cells import Cell
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.runs import recipe
 from ropewalk.reproduce.conversations import ConversationSet
 from ropewalk.reproduce.cream.cells import FREQUENCIES, FREQUENCY_NAMES, SAMPLERS, searched
 from ropewalk.reproduce.cream.exams import EXAMS, TRAINED
-from ropewalk.reproduce.runs import recipe
 from ropewalk.reproduce.tuned_bases import TunedBase
 
 COUNT = 960  # half of the 60 x 32 windows: each conversation is read once, recall tasks fill the other half

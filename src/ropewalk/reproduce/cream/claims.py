@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.readings import Reading
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.cream.cells import FREQUENCY_NAMES, SAMPLERS
 from ropewalk.reproduce.cream.exams import MIDDLE, NEEDLE, PASSKEY, TARGET, TRAINED, nll, recall
-from ropewalk.reproduce.readings import Reading
 
 SMALLEST = 0.02  # nats per token
 SMALLEST_RECALL = 0.05

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.readings import Reading
+from ropewalk.cells.texts import MODULES
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.reproduce.cream.formats import Format, FormatsExam
-from ropewalk.reproduce.exams import EvaluationExam
-from ropewalk.reproduce.readings import Reading
-from ropewalk.reproduce.texts import MODULES
 
 TRAINED, TARGET = 256, 2048  # tokens
 LENGTHS = (256, 512, 1024, 2048)

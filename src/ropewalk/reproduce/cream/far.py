@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.runs import recipe
+from ropewalk.cells.texts import MODULES
 from ropewalk.evals.plan import EvaluationPlan
-from ropewalk.reproduce.cells import Cell
 from ropewalk.reproduce.cream.cells import FREQUENCIES, FREQUENCY_NAMES, SAMPLERS, searched
 from ropewalk.reproduce.cream.exams import TRAINED
-from ropewalk.reproduce.exams import EvaluationExam
-from ropewalk.reproduce.runs import recipe
-from ropewalk.reproduce.texts import MODULES
 
 if TYPE_CHECKING:
-    from ropewalk.reproduce.exams import Exam
+    from ropewalk.cells.exams import Exam
 
 FAR, FAR_TEXT = "far", "far-modules"
 LENGTHS = {32: (256, 2048, 8192), 64: (256, 2048, 8192, 16_384)}  # tokens, by factor

@@ -17,8 +17,8 @@ from ropewalk.evals.tasks import RecallSample, encoder
 from ropewalk.reproduce.own_exams import OwnExam
 
 if TYPE_CHECKING:
+    from ropewalk.cells.exams import Progress
     from ropewalk.data.recall import Encode
-    from ropewalk.reproduce.exams import Progress
     from ropewalk.result import SampleResult
     from ropewalk.run.checkpoint import Checkpoint
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ropewalk.cells.texts import MODULES
 from ropewalk.reproduce.cream.cells import (
     FREQUENCIES,
     FREQUENCY_NAMES,
@@ -28,11 +29,10 @@ from ropewalk.reproduce.cream.exams import (
 from ropewalk.reproduce.cream.far import FAR, FAR_TEXT, far_cells, far_exams
 from ropewalk.reproduce.cream.route_claims import chat_claims, far_claims
 from ropewalk.reproduce.study import Study
-from ropewalk.reproduce.texts import MODULES
 from ropewalk.result import Along, Line, Panel
 
 if TYPE_CHECKING:
-    from ropewalk.reproduce.cells import Cell
+    from ropewalk.cells.cell import Cell
 
 SIGMAS = ((2, "-narrow"), (2.5, "-sigma-2.5"), (3, ""), (3.5, "-sigma-3.5"), (4, "-wide"))
 CONTINUITY = (

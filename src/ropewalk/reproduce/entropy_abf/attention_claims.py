@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from ropewalk.cells.readings import Reading
 from ropewalk.reproduce.attention_exams import ALL_LAYERS, LATER_LAYERS, entropy_measure, slope_measure
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.entropy_abf.exams import BEYOND, ENTROPY, POSITIONS, SLOPES_OF, TRAINED
-from ropewalk.reproduce.readings import Reading
 
 SMALLEST_ENTROPY = 0.1  # nats
 SMALLEST_SLOPE = 0.005  # nats per token: one layer of four has a part of the whole scale's effect

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ropewalk.reproduce.cells import Cell
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.runs import recipe, seeds
 from ropewalk.reproduce.entropy_abf.exams import (
     CHAT_EXAM,
     EXAMS,
@@ -17,14 +18,13 @@ from ropewalk.reproduce.entropy_abf.exams import (
     UNTRAINED_EXAMS,
 )
 from ropewalk.reproduce.long_conversations import LongConversationSet
-from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.samples import SampleSet
 from ropewalk.reproduce.tuned_bases import TunedBase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ropewalk.reproduce.exams import Exam
+    from ropewalk.cells.exams import Exam
 
 BASE = 500.0  # of the built-in model
 FACTOR = TARGET // TRAINED

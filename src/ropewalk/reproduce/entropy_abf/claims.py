@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.readings import Reading
+from ropewalk.cells.texts import MODULES
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.entropy_abf.cells import MATCHED, NAMES
 from ropewalk.reproduce.entropy_abf.exams import BEYOND, NLL, RECALL, TARGET, TRAINED
-from ropewalk.reproduce.readings import Reading
-from ropewalk.reproduce.texts import MODULES
 
 SMALLEST = 0.01  # nats per token
 SMALLEST_RECALL = 0.05

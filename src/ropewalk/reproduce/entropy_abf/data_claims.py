@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.readings import Reading
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.entropy_abf.cells import MOST, NAMES
 from ropewalk.reproduce.entropy_abf.claims import SMALLEST, SMALLEST_RECALL, nll
 from ropewalk.reproduce.entropy_abf.exams import BEYOND, CHAT, RECALL, TARGET, TASKS, TRAINED
-from ropewalk.reproduce.readings import Reading
 from ropewalk.reproduce.recall_exams import ANSWERS_LOSS, BATTERY, CHAT_RECALL
 
 SMALLEST_ANSWERS = 0.05  # nats per token of answers, of which there are few

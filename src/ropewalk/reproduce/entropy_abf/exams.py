@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.texts import MODULES
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.reproduce.attention_exams import EntropyExam, SlopeExam
-from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.recall_exams import BatteryExam, ChatExam
-from ropewalk.reproduce.texts import MODULES
 
 TRAINED, TARGET, BEYOND = 256, 1024, 2048  # tokens
 LENGTHS = (256, 512, 1024, 2048)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.texts import MODULES
 from ropewalk.reproduce.attention_exams import ALL_LAYERS, FIRST_LAYERS, LATER_LAYERS, SLOPES, slope_measure
 from ropewalk.reproduce.entropy_abf.attention_claims import attention_claims
 from ropewalk.reproduce.entropy_abf.cells import FIVE, MOST, NAMES, SAMPLES, SCALED, all_cells, five, quick_cells
@@ -20,7 +21,6 @@ from ropewalk.reproduce.entropy_abf.exams import (
 from ropewalk.reproduce.recall_exams import ANSWERS_LOSS, BATTERY, CHAT_RECALL
 from ropewalk.reproduce.search import Search
 from ropewalk.reproduce.study import Study
-from ropewalk.reproduce.texts import MODULES
 from ropewalk.result import AGAINST_CUT, Along, Line, Panel
 
 TITLE = "NLL against the context cut to the old window"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.readings import Reading
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.pi.cells import (
     BASES,
@@ -16,7 +17,6 @@ from ropewalk.reproduce.pi.cells import (
     name_of,
 )
 from ropewalk.reproduce.pi.claims import SMALLEST, SMALLEST_RECALL, far_keys, nll
-from ropewalk.reproduce.readings import Reading
 
 SMALLEST_CLOZE = 0.05
 SMALLEST_ROUGE = 0.05

@@ -6,20 +6,20 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ropewalk.adapters import Shape
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.exams import EvaluationExam
+from ropewalk.cells.runs import recipe, seeds
+from ropewalk.cells.texts import MODULES, PROSE
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.reproduce.bases import PretrainedBase
-from ropewalk.reproduce.cells import Cell
-from ropewalk.reproduce.exams import EvaluationExam
 from ropewalk.reproduce.function_names import ListingExam, ListingExamples
 from ropewalk.reproduce.own_exams import ClozeExam
-from ropewalk.reproduce.runs import recipe, seeds
 from ropewalk.reproduce.search import Search
-from ropewalk.reproduce.texts import MODULES, PROSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ropewalk.reproduce.exams import Exam
+    from ropewalk.cells.exams import Exam
 
 TRAINED = 256  # tokens: the built-in model's window
 LENGTHS = (256, 512, 1024, 2048)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from ropewalk.cells.readings import Reading
+from ropewalk.cells.texts import MODULES, PROSE
 from ropewalk.reproduce.claims import Claim, minus
 from ropewalk.reproduce.pi.cells import KEYS, LONGEST, NLL, STEP_SERIES, STEPS, TRAINED, name_of
-from ropewalk.reproduce.readings import Reading
-from ropewalk.reproduce.texts import MODULES, PROSE
 
 SMALLEST = 0.02  # nats per token: two per cent of a perplexity
 SMALLEST_RECALL = 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ropewalk.cells.texts import MODULES, PROSE
 from ropewalk.reproduce.pi.added_claims import added_claims
 from ropewalk.reproduce.pi.cells import (
     BASES,
@@ -25,7 +26,6 @@ from ropewalk.reproduce.pi.cells import (
 )
 from ropewalk.reproduce.pi.claims import first_claims, quick_claims
 from ropewalk.reproduce.study import Study
-from ropewalk.reproduce.texts import MODULES, PROSE
 from ropewalk.result import AGAINST_CUT, K_MAX, Along, Line, Panel
 
 QUICK_NOTES = (

@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.cells.texts import texts
 from ropewalk.data import retrieval
 from ropewalk.data.corpus import Corpus
 from ropewalk.evals.certificate import TENTHS
 from ropewalk.evals.store import RESULT, read_evaluation
-from ropewalk.reproduce.texts import texts
 from ropewalk.run.checkpoint import UNTOUCHED
 from ropewalk.run.evaluation import Order, evaluate_order
 
@@ -91,7 +91,7 @@ class EvaluationExam(Exam):
     Attributes:
         name: Such as `modules`.
         plan: Lengths, tasks and sizes.
-        texts: The documents, or the name of a set of them (`ropewalk.reproduce.texts`); None if the plan reads none.
+        texts: The documents, or the name of a set of them (`ropewalk.cells.texts`); None if the plan reads none.
     """
 
     name: str

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ropewalk.cells.exams import tokens_of
 from ropewalk.report.reproduction import UNTOUCHED
-from ropewalk.reproduce.exams import tokens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ropewalk.reproduce.exams import Exam
+    from ropewalk.cells.exams import Exam
     from ropewalk.result import CellRecord
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile

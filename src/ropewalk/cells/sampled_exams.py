@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from ropewalk.cells.exams import Exam
+from ropewalk.cells.texts import texts
 from ropewalk.errors import MeasurementError
 from ropewalk.evals.store import RESULT, write_record
 from ropewalk.evals.tasks import encoder, text_data, text_windows
-from ropewalk.reproduce.exams import Exam
-from ropewalk.reproduce.texts import texts
 from ropewalk.result import FORMAT_VERSION, Record, SampleResult
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SampledExam(Exam):
 
     Attributes:
         name: Such as `entropy`.
-        texts: The set of texts, see `ropewalk.reproduce.texts`; None if it reads none.
+        texts: The set of texts, see `ropewalk.cells.texts`; None if it reads none.
     """
 
     name: str

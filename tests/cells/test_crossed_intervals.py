@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ropewalk.cells.intervals import crossed_interval, widening
 from ropewalk.errors import MeasurementError
-from ropewalk.reproduce.intervals import crossed_interval, widening
 from ropewalk.statistics import Interval
 
 

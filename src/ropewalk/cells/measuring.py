@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ropewalk.reproduce.cells import Cell
+    from ropewalk.cells.cell import Cell
     from ropewalk.result import Certificate, SampleResult
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ropewalk.cells.intervals import crossed_interval
 from ropewalk.errors import MeasurementError
-from ropewalk.reproduce.intervals import crossed_interval
 from ropewalk.result import AGAINST_CUT, CellReading, Estimate, quantity_of
 from ropewalk.statistics import Interval, clustered_proportion
 
