@@ -26,7 +26,7 @@ ONE_MODULE = {"files": [textwrap.__file__]}  # the whole corpus would take secon
 def small_base(**train) -> PretrainedBase:
     settings = {"steps": 2, "batch": 2, "micro_batch": 2, "warmup_steps": 0, **train}
     run = recipe("reproduce-pi-base", train=settings, data=ONE_MODULE)
-    return PretrainedBase("tiny", "a tiny model", Shape(layers=1, width=64), run)
+    return PretrainedBase("tiny", "a tiny model", run, Shape(layers=1, width=64))
 
 
 def based_study(base: PretrainedBase):

@@ -14,9 +14,9 @@ from ropewalk.cells.measuring import measure_cell
 from ropewalk.cells.runs import recipe
 from ropewalk.data.chat import ChatEncoder
 from ropewalk.errors import OutputError
+from ropewalk.reproduce.bases import TunedBase
 from ropewalk.reproduce.conversations import ConversationSet
 from ropewalk.reproduce.cream.chat import chat_base, chat_cells
-from ropewalk.reproduce.tuned_bases import TunedBase
 from ropewalk.run.checkpoint import load_checkpoint
 from ropewalk.run.extension import Silent
 from ropewalk.run.plan import resolve

@@ -10,9 +10,9 @@ from ropewalk.cells.texts import VALIDATION_MODULES, texts
 from ropewalk.data.corpus import module_names
 from ropewalk.errors import UnknownNameError
 from ropewalk.reproduce import entropy_abf
+from ropewalk.reproduce.bases import TunedBase
 from ropewalk.reproduce.papers import STUDIES, study
 from ropewalk.reproduce.pi.claims import explodes
-from ropewalk.reproduce.tuned_bases import TunedBase
 from ropewalk.run.control import control_plan
 from ropewalk.run.plan import resolve
 from ropewalk.run.runfile import packaged_runs

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from ropewalk.cells.cell import Cell
 from ropewalk.cells.runs import recipe
+from ropewalk.reproduce.bases import TunedBase
 from ropewalk.reproduce.conversations import ConversationSet
 from ropewalk.reproduce.cream.cells import FREQUENCIES, FREQUENCY_NAMES, SAMPLERS, searched
 from ropewalk.reproduce.cream.exams import EXAMS, TRAINED
-from ropewalk.reproduce.tuned_bases import TunedBase
 
 COUNT = 960  # half of the 60 x 32 windows: each conversation is read once, recall tasks fill the other half
 PACKING = "none"  # a conversation keeps a window to itself, because positions that skip start anew in each packed one

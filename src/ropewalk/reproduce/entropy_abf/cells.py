@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.cells.cell import Cell
 from ropewalk.cells.runs import recipe, seeds
+from ropewalk.reproduce.bases import TunedBase
 from ropewalk.reproduce.entropy_abf.exams import (
     CHAT_EXAM,
     EXAMS,
@@ -19,7 +20,6 @@ from ropewalk.reproduce.entropy_abf.exams import (
 )
 from ropewalk.reproduce.long_conversations import LongConversationSet
 from ropewalk.reproduce.samples import SampleSet
-from ropewalk.reproduce.tuned_bases import TunedBase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -65,7 +65,7 @@ SIZE_EXAMS = (MODULES_EXAM, KEYS_EXAM)
 # Table 4's sizes. Heads of 64 channels and four layers throughout, as in the built-in model of 4.2 million parameters.
 # A further size is one more entry: Shape(4, 512) has 15 million, and would take hours of two cores.
 BASES = {
-    "1m": PretrainedBase("1m", "1.3M parameters", Shape(layers=4, width=128), recipe("reproduce-pi-base")),
+    "1m": PretrainedBase("1m", "1.3M parameters", recipe("reproduce-pi-base"), Shape(layers=4, width=128)),
 }
 
 
