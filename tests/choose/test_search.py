@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
+import re
 
 import numpy as np
 import pytest
@@ -70,6 +71,11 @@ def test_the_needle_loss_is_the_mean_loss_on_the_tokens_that_answer(model, needl
         expected = -np.mean([log_shares[place - 1, tokens[place]].item() for place in answers])
         assert loss == pytest.approx(expected, abs=1e-5)
     assert max(map(len, needles.windows)) <= 320
+    tokenizer = adapters.load_tokenizer("builtin")
+    for tokens, answers in zip(needles.windows, needles.answers, strict=True):
+        text, told = tokenizer.decode(tokens), tokenizer.decode(tokens[answers]).split()
+        assert len(told) == 4
+        assert all(re.fullmatch(r"\d{4}", value) and text.count(value) == 2 for value in told), "in a record and asked"
     again = Needles.draw(adapters.load_tokenizer("builtin"), 320, contexts=2, keys=4)
     assert all((a == b).all() for a, b in zip(again.windows, needles.windows, strict=True))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ropewalk.data.recall import training_window
+from ropewalk.data.recall import NOWHERE, training_window
 from ropewalk.evals.nll import token_nll
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.evals.tasks import encoder, key_value_samples
@@ -60,9 +60,9 @@ class Needles:
         )
         windows, answers = [], []
         for sample in key_value_samples(encode, plan):
-            tokens, answering = training_window(sample.context, sample.context.questions, newline)
+            tokens, evidence = training_window(sample.context, sample.context.questions, newline)
             windows.append(tokens)
-            answers.append(np.flatnonzero(answering))
+            answers.append(np.flatnonzero(evidence != NOWHERE))
         return cls(tuple(windows), tuple(answers), length)
 
     @property

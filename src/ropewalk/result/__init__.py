@@ -9,6 +9,7 @@ from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
 from ropewalk.result.export import ExportResult, ParityCell, ParityResult
+from ropewalk.result.extendability import EarlyPoint, Extendability
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
 from ropewalk.result.plan import ExtensionPlan, Geometry, MemoryPlan, RecipePlan, Suitability
 from ropewalk.result.probe import Probe, ProbedMethod, ProbedPoint
@@ -54,6 +55,7 @@ __all__ = [
     "ControlRecord",
     "DataReport",
     "DemoResult",
+    "EarlyPoint",
     "Effect",
     "EntropyComparison",
     "EntropyResult",
@@ -61,6 +63,7 @@ __all__ = [
     "Estimate",
     "EvaluationResult",
     "ExportResult",
+    "Extendability",
     "ExtensionPlan",
     "ExtensionResult",
     "GateCheck",

@@ -1,0 +1,72 @@
+"""The early warning: its extrapolation against a known law, its rule, and a run of a few steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ropewalk.cells.runs import recipe
+from ropewalk.choose.extendability import extendability, extrapolated, prospect, share_left
+from ropewalk.result import Extendability
+
+STEPS = (8, 16, 32)
+
+
+def law(power: float, *, contexts: int = 12, noise: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    level = rng.uniform(2, 4, size=contexts)
+    return np.array([level * step**-power * np.exp(noise * rng.normal(size=contexts)) for step in STEPS])
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3, 1.0])
+def test_a_power_law_without_noise_is_foretold_exactly(power):
+    losses = law(power)
+    found = extrapolated(STEPS, losses, 1000)
+    assert found.value == pytest.approx(losses[0].mean() * (1000 / 8) ** -power, rel=1e-9)
+    assert found.low <= found.value <= found.high
+
+
+def test_noise_widens_the_interval_and_more_contexts_narrow_it():
+    quiet, loud = (extrapolated(STEPS, law(0.5, noise=noise), 1000) for noise in (0.01, 0.3))
+    many = extrapolated(STEPS, law(0.5, noise=0.3, contexts=200), 1000)
+    assert quiet.high - quiet.low < loud.high - loud.low
+    assert many.high - many.low < loud.high - loud.low
+    truth = law(0.5)[0].mean() * (1000 / 8) ** -0.5
+    assert loud.low < truth < loud.high
+
+
+def test_a_loss_that_rises_is_taken_to_stay():
+    losses = law(-0.5)
+    assert extrapolated(STEPS, losses, 1000).value < losses[-1].mean() * 1.01
+
+
+def test_what_is_left_is_counted_from_inside_to_untouched():
+    foretold = extrapolated(STEPS, np.full((3, 4), 1.0), 1000)
+    assert share_left(foretold, 0.5, 5.5) == pytest.approx((0.1, 0.1, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-0.01, 0.1, "extends"), (0.0, 0.11, "open"), (0.49, 0.9, "open"), (0.5, 0.9, "does not extend")],
+)
+def test_the_rule_needs_the_whole_interval(low, high, expected):
+    assert prospect(low, high) == expected
+
+
+def test_a_few_steps_of_the_built_in_model_leave_a_record_and_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    run = recipe(
+        "reproduce-cream",
+        target_length=512,
+        method={"name": "yarn"},
+        train={"batch": 2, "micro_batch": 2, "precision": "float32"},
+        data={"window": 256},
+    )
+    found = extendability(run, steps=(1, 2), at=100, contexts=2)
+    assert Extendability.model_validate_json(found.model_dump_json()) == found
+    assert [point.steps for point in found.points] == [1, 2]
+    assert found.inside.value < 0.5 < found.untouched.value
+    assert found.tokens == 3 * 2 * 256
+    assert found.positions == "cream"
+    assert list(tmp_path.glob("tmp*")) == []
