@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ropewalk.cells.runs import recipe
 from ropewalk.choose.extendability import extendability, extrapolated, prospect, share_left
+from ropewalk.errors import InterruptedRunError
+from ropewalk.report.early import early_table, prospect_words
 from ropewalk.result import Extendability
+from ropewalk.run.extension import Silent
 
 STEPS = (8, 16, 32)
 
@@ -53,20 +61,40 @@ def test_the_rule_needs_the_whole_interval(low, high, expected):
     assert prospect(low, high) == expected
 
 
-def test_a_few_steps_of_the_built_in_model_leave_a_record_and_no_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    run = recipe(
+class Interrupts(Silent):
+    """Presses Ctrl-C at the second step."""
+
+    def step(self, step: int, *_: object, **__: object) -> None:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def small_run():
+    return recipe(
         "reproduce-cream",
         target_length=512,
         method={"name": "yarn"},
         train={"batch": 2, "micro_batch": 2, "precision": "float32"},
         data={"window": 256},
     )
-    found = extendability(run, steps=(1, 2), at=100, contexts=2)
+
+
+def test_a_warning_that_was_stopped_says_that_it_keeps_nothing():
+    with pytest.raises(InterruptedRunError, match=r"it keeps nothing\. Run the same command again"):
+        extendability(small_run(), steps=(3, 4), contexts=2, reporter=Interrupts())
+
+
+def test_a_few_steps_of_the_built_in_model_leave_a_record_and_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    found = extendability(small_run(), steps=(1, 2), at=100, contexts=2)
     assert Extendability.model_validate_json(found.model_dump_json()) == found
     assert [point.steps for point in found.points] == [1, 2]
     assert found.inside.value < 0.5 < found.untouched.value
     assert found.tokens == 3 * 2 * 256
     assert found.positions == "cream"
     assert list(tmp_path.glob("tmp*")) == []
+    stream = io.StringIO()
+    Console(file=stream, width=100, highlight=False).print(early_table(found))
+    assert "100, foretold" in stream.getvalue()
+    assert f"after 100 steps: {found.prospect}." in prospect_words(found)

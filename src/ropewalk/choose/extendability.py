@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.choose.needles import KEYS, Needles
+from ropewalk.errors import InterruptedRunError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.estimates import NATS, estimate_of
 from ropewalk.result import EarlyPoint, Extendability
@@ -28,7 +29,7 @@ from ropewalk.statistics import DRAWS, LEVEL, Interval, bootstrap_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ropewalk.result import Estimate
+    from ropewalk.result import Estimate, ExtensionResult
     from ropewalk.result.extendability import Prospect
     from ropewalk.rope import Floats
     from ropewalk.run.extension import Reporter
@@ -71,7 +72,7 @@ def extendability(
     losses, tokens = [], 0
     for count in steps:
         with TemporaryDirectory() as folder:
-            made = run_extension(_shortened(run, count), Path(folder) / "model", reporter=tell)
+            made = _trained(_shortened(run, count), Path(folder) / "model", tell)
             losses.append(needles.losses(load_checkpoint(Path(folder) / "model").model))
         tokens += made.tokens
     table = np.minimum(np.array(losses), 1e6)
@@ -97,6 +98,16 @@ def extendability(
         environment=environment(untouched.model.device),
         wall_seconds=time.monotonic() - started,
     )
+
+
+def _trained(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
+    try:
+        return run_extension(run, model, reporter=reporter)
+    except InterruptedRunError as error:
+        raise InterruptedRunError(
+            f"an early warning was stopped while it trained {run.train.steps} steps; it keeps nothing. Run the same "
+            "command again."
+        ) from error
 
 
 def extrapolated(steps: Sequence[int], losses: Floats, at: int) -> Interval:

@@ -11,7 +11,7 @@ from ropewalk.cli.lengths import parse_length
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ropewalk.result import Probe
+    from ropewalk.result import Extendability, Probe
 
 
 def plan(
@@ -30,6 +30,14 @@ def plan(
         list[str] | None,
         typer.Option(metavar="FILE", help="Held-out text for the probe; the built-in modules otherwise; repeatable."),
     ] = None,
+    early: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--early",
+            metavar="FILE",
+            help="Text to train on for 8, 16 and 32 steps, which foretell a whole training; repeatable.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Say which methods suit a model, what it costs, and what fits.
@@ -39,19 +47,27 @@ def plan(
     from ropewalk.analysis.hardware import device_named
     from ropewalk.choose.planning import plan_extension
     from ropewalk.cli.output import facts, note, show, show_json
+    from ropewalk.report.early import early_table, prospect_words
     from ropewalk.report.plan import assumptions, geometry_facts, memory_table, method_table, recipe_table
 
     device = device_named(gpu) if gpu is not None else None
     found = plan_extension(model, target_length, device=device, devices=gpus)
     measured = _probed(model, target_length, data or ()) if probed else None
+    warned = _warned(model, target_length, early) if early else None
     if as_json:
-        show_json(found.model_dump(mode="json") | ({"probe": measured.model_dump(mode="json")} if measured else {}))
+        further = {"probe": measured, "early": warned}
+        show_json(
+            found.model_dump(mode="json")
+            | {name: record.model_dump(mode="json") for name, record in further.items() if record is not None}
+        )
         return
     recommended = next(recipe for recipe in found.recipes if recipe.recipe == found.recommended)
     show(f"{found.model_type}, {model}", "", facts(geometry_facts(found)), "")
     show(method_table(found), "", recipe_table(found), "", memory_table(recommended.memory), "", assumptions(found))
     if measured is not None:
         show_probe(measured)
+    if warned is not None:
+        show("", early_table(warned), "", prospect_words(warned))
     show("", f"Recommended: {found.recommended}, {found.because}.", "", f"  {found.command}")
     note("Warning", found.warnings)
 
@@ -70,6 +86,25 @@ def _probed(model: str, target_length: int, data: Sequence[str]) -> Probe:
         return probe(
             checkpoint, read_model_config(model), target_length, documents=documents, progress=reporter.advance
         )
+
+
+def _warned(model: str, target_length: int, early: Sequence[str]) -> Extendability:
+    from ropewalk.cells.runs import recipe
+    from ropewalk.choose.extendability import extendability
+    from ropewalk.cli.progress import LiveReporter
+    from ropewalk.run.runfile import BUILT_IN
+
+    # The papers' rate teaches the built-in model nothing.
+    run = recipe(
+        "reproduce-cream" if model == BUILT_IN else "cream",
+        model=model,
+        target_length=target_length,
+        method={"name": "yarn"},
+        positions={"name": "cream"},
+        data={"files": list(early)},
+    )
+    with LiveReporter() as reporter:
+        return extendability(run.model_copy(update={"factor": None}), reporter=reporter)
 
 
 def show_probe(measured: Probe) -> None:
