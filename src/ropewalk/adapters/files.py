@@ -53,6 +53,32 @@ def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def whole_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yields `target.partial` to write; it becomes `target` when the block ends, and vanishes when it fails.
+
+    Raises:
+        OutputError: The target exists, or the disk refused something.
+    """
+    partial = target.with_name(target.name + ".partial")
+    if target.exists() and not overwrite:
+        raise OutputError(
+            f"an output file must not exist yet, because nothing is overwritten by accident; {target} exists. Choose "
+            "another name, or pass overwrite."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"the output must be written whole or not at all; writing {target} failed ({error}). Nothing was left "
+            "behind: make room or choose another place, and run it again."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def put_in_place(partial: Path, target: Path) -> None:
     """Gives a whole folder its final name; one that stood there goes only when the new one is in its place."""
     if not target.exists():

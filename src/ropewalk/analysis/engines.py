@@ -105,27 +105,33 @@ class Wanted:
     stairs: tuple[float, int] | None = None
 
 
-def mismatch(found: Iterable[Reading], wanted: Wanted) -> str | None:
-    """The first way in which a reading is not what is wanted, naming the key; None where there is none."""
+def mismatch(found: Iterable[Reading], wanted: Wanted, tolerance: float = TOLERANCE) -> str | None:
+    """The first way in which a reading is not what is wanted, naming the key; None where there is none.
+
+    Args:
+        found: What an engine's versions read.
+        wanted: What they are to compute.
+        tolerance: Relative, of frequencies and factors.
+    """
     for reading in found:
-        complaint = _mismatch(reading, wanted)
+        complaint = _mismatch(reading, wanted, tolerance)
         if complaint is not None:
             unread = f" (it does not read {', '.join(reading.ignored)})" if reading.ignored else ""
             return f"{reading.version} {complaint}{unread}"
     return None
 
 
-def _mismatch(reading: Reading, wanted: Wanted) -> str | None:
+def _mismatch(reading: Reading, wanted: Wanted, tolerance: float) -> str | None:
     if reading.frequencies.shape != wanted.frequencies.shape:
         return f"rotates {len(reading.frequencies)} pairs instead of {len(wanted.frequencies)}: partial_rotary_factor"
-    if not np.allclose(reading.frequencies, wanted.frequencies, rtol=TOLERANCE, atol=STANDS_STILL):
+    if not np.allclose(reading.frequencies, wanted.frequencies, rtol=tolerance, atol=STANDS_STILL):
         error = np.abs(reading.frequencies - wanted.frequencies) / np.maximum(wanted.frequencies, STANDS_STILL)
         pair = int(error.argmax())
         return (
             f"turns pair {pair} by {reading.frequencies[pair]:.9g} radians per token instead of "
             f"{wanted.frequencies[pair]:.9g}: rope_type and its factors"
         )
-    if not math.isclose(reading.attention_factor, wanted.attention_factor, rel_tol=TOLERANCE):
+    if not math.isclose(reading.attention_factor, wanted.attention_factor, rel_tol=tolerance):
         return (
             f"multiplies cos and sin by {reading.attention_factor:.9g} instead of {wanted.attention_factor:.9g}: "
             "attention_factor"
@@ -136,9 +142,15 @@ def _mismatch(reading: Reading, wanted: Wanted) -> str | None:
         return f"would make a table of {reading.rows:.3g} positions, more than memory holds: factor"
     if reading.astray:
         return f"takes the wrong row at position {reading.astray[0]:,}: original_max_position_embeddings"
-    if reading.stairs != wanted.stairs:
+    if not _same_stairs(reading.stairs, wanted.stairs, tolerance):
         return f"scales queries by {_stairs(reading.stairs)} instead of {_stairs(wanted.stairs)}: llama_4_scaling"
     return None
+
+
+def _same_stairs(one: tuple[float, int] | None, other: tuple[float, int] | None, tolerance: float) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one[0], other[0], rel_tol=tolerance) and one[1] == other[1]
 
 
 def _stairs(stairs: tuple[float, int] | None) -> str:

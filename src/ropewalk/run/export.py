@@ -52,12 +52,7 @@ def export(
         RopewalkError: See `ropewalk.errors`; nothing half-written stands under the output.
     """
     engine = find_engine(engine_name)
-    subject = read_subject(source)
-    if (subject.folder / RECORDS / RECORD).is_file():
-        raise ModelError(
-            f"an export starts from the extended checkpoint, because a second one could fold a scale twice; {source} "
-            f"is an export itself. Name what its {RECORDS}/{RECORD} calls the source."
-        )
+    subject = source_subject(source)
     form = choose(engine, subject, carrier=carrier, approximate=approximate)
     target = output or subject.folder.with_name(f"{subject.folder.resolve().name}-{engine.name}")
     require_outside(subject.folder, target)
@@ -85,6 +80,21 @@ def export(
         (partial / RECORDS).mkdir(exist_ok=True)
         (partial / RECORDS / RECORD).write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
     return target, result
+
+
+def source_subject(source: str | Path) -> Subject:
+    """The extended checkpoint that an export starts from.
+
+    Raises:
+        ModelError: It is none, or an export itself.
+    """
+    subject = read_subject(source)
+    if (subject.folder / RECORDS / RECORD).is_file():
+        raise ModelError(
+            f"an export starts from the extended checkpoint, because a second one could fold a scale twice; {source} "
+            f"is an export itself. Name what its {RECORDS}/{RECORD} calls the source."
+        )
+    return subject
 
 
 def _notes(weights: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Writes an extended checkpoint so that an engine computes the method; one file for each kind of engine.
 
-A new engine is a class that answers `engine.Engine`, entered in `ENGINES`.
+A new engine is a class that answers `engine.Engine`, entered in `ENGINES`. Engines that read a GGUF file are in
+`adapters.gguf`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Transformers(), VLLM, SGLANG)}
 
-__all__ = ["ENGINES", "Engine", "Form", "Subject", "choose", "find_engine", "read_subject"]
+# These read a GGUF file instead of a folder: see `adapters.gguf`.
+GGUF_NAMES = ("llama.cpp", "ollama")
+
+__all__ = ["ENGINES", "GGUF_NAMES", "Engine", "Form", "Subject", "choose", "find_engine", "read_subject"]
 
 
 def find_engine(name: str) -> Engine:
@@ -28,5 +32,5 @@ def find_engine(name: str) -> Engine:
         UnknownNameError: No engine is called so.
     """
     if name not in ENGINES:
-        raise unknown_name("engine", name, ENGINES)
+        raise unknown_name("engine", name, (*ENGINES, *GGUF_NAMES))
     return ENGINES[name]

@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from ropewalk.adapters.export.form import Form, Subject
 
 
-class Engine(Protocol):
-    """A program that extended checkpoints are written for."""
+class Reader(Protocol):
+    """A program that computes something from what is written for it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As people call it after --to."""
 
     def forms(self, subject: Subject) -> Iterator[Form]:
         """Ways to write a subject, the best one first; approximations last, each with what it loses."""
 
     def complaint(self, form: Form, subject: Subject) -> str | None:
         """How the engine would compute something else from a form than it says, or None."""
+
+
+class Engine(Reader, Protocol):
+    """A program that loads checkpoint folders."""
 
     def write(self, form: Form, subject: Subject, folder: Path, *, copy: bool) -> str:
         """Writes a form into an empty folder, and says what became of the weights: linked, copied or changed."""
@@ -39,7 +45,7 @@ class Engine(Protocol):
         """The command that serves the subject's own weights with the form's settings, if that is possible."""
 
 
-def choose(engine: Engine, subject: Subject, *, carrier: str | None = None, approximate: bool = False) -> Form:
+def choose(engine: Reader, subject: Subject, *, carrier: str | None = None, approximate: bool = False) -> Form:
     """The best form of a subject for an engine.
 
     Args:
@@ -76,7 +82,7 @@ def choose(engine: Engine, subject: Subject, *, carrier: str | None = None, appr
     )
 
 
-def _only_near(engine: Engine, subject: Subject, form: Form) -> str:
+def _only_near(engine: Reader, subject: Subject, form: Form) -> str:
     return (
         f"an export is exact unless told otherwise; {engine.name} cannot compute '{subject.method.name}' exactly. The "
         f"nearest form is '{form.carrier}': {form.loses}. Write it with --approximate, or use ropewalk.load, which "
