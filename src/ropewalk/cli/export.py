@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +18,14 @@ UNMET = 1
 def export(
     model: Annotated[str, typer.Argument(metavar="DIR", help="A checkpoint that ropewalk extended, or an export.")],
     to: Annotated[
-        str | None, typer.Option("--to", metavar="ENGINE", help="For which program: transformers, vllm or sglang.")
+        str | None,
+        typer.Option(
+            "--to", metavar="ENGINE", help="For which program: transformers, vllm, sglang, llama.cpp or ollama."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The folder to make. [default: DIR-ENGINE]")
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="What to make. [default: DIR-ENGINE, or DIR.gguf]"),
     ] = None,
     carrier: Annotated[
         str | None,
@@ -30,6 +34,16 @@ def export(
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where no form is exact, write the nearest one and say what it loses.")
     ] = False,
+    dtype: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a GGUF's matrices: f32, f16 or bf16. [default: the checkpoint's own]"),
+    ] = None,
+    pre: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer-pre", metavar="NAME", help="llama.cpp's name of the pre-tokenizer. [default: recognised]"
+        ),
+    ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the weight files instead of linking them.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
     check: Annotated[
@@ -48,13 +62,13 @@ def export(
 ) -> None:
     """Write an extended checkpoint for an engine, and check it.
 
-    The config changes; weights are linked, unless a scale has to be folded into them. What was written is read again
-    and compared with the method. --check compares tables and logits of a folder with the method: exit code 1 on FAIL.
+    For llama.cpp and ollama it becomes a GGUF file. For the others the config changes; weights are linked, unless a
+    scale has to be folded into them. What was written is read again and compared with the method. --check compares
+    tables and logits of a folder, or of a GGUF file in llama.cpp itself, with the method: exit code 1 on FAIL.
     """
     from ropewalk.adapters import hide_progress_bars
     from ropewalk.cli.output import show, show_json
     from ropewalk.errors import OptionError
-    from ropewalk.run.export import export as run_export
     from ropewalk.run.parity import check as run_check
 
     if check == (to is not None):
@@ -70,13 +84,34 @@ def export(
         else:
             show(parity_table(compared.cells), "", f"{compared.verdict}: {compared.reason}.")
         raise typer.Exit(UNMET if compared.verdict == "FAIL" else 0)
-    folder, result = run_export(
-        model, str(to), output, carrier=carrier, approximate=approximate, copy=copy, overwrite=overwrite
-    )
+    folder, result = _written(
+        model, str(to), output, carrier=carrier, approximate=approximate, overwrite=overwrite, copy=copy,
+        dtype=dtype, pre=pre,
+    )  # fmt: skip
     if as_json:
         show_json(result.model_dump(mode="json"))
     else:
         show_export(folder, result)
+
+
+def _written(
+    model: str, to: str, output: Path | None, *, copy: bool, dtype: str | None, pre: str | None, **options: Any
+) -> tuple[Path, ExportResult]:
+    """A folder or a GGUF file; options of the one mean nothing to the other."""
+    from ropewalk.errors import OptionError
+    from ropewalk.run.export import export as run_export
+    from ropewalk.run.gguf import export_gguf, makes_gguf
+
+    if makes_gguf(to):
+        if copy:
+            raise OptionError("a GGUF file is always a copy; got --copy. Leave it out.")
+        return export_gguf(model, to, output, dtype=dtype, pre=pre, **options)
+    if dtype or pre:
+        raise OptionError(
+            f"weights and tokenizer of a folder stay as they are, and {to} reads a folder; got "
+            f"{'--dtype' if dtype else '--tokenizer-pre'}. Leave it out, or export --to llama.cpp."
+        )
+    return run_export(model, to, output, copy=copy, **options)
 
 
 def show_export(folder: Path, result: ExportResult) -> None:

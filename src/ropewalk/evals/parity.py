@@ -45,35 +45,44 @@ class Runner(Protocol):
     """A form of a model that computes logits."""
 
     def prefill(self, prompt: Prompt) -> Tensor:
-        """Logits after every token from one call, float64, `[tokens, vocabulary]`."""
+        """Logits after every token, or the last ones, from one call, float64, `[tokens, vocabulary]`."""
 
     def decode(self, prompt: Prompt) -> Tensor:
         """The same, token by token with a cache."""
 
 
 class ModelRunner:
-    """A causal language model in memory."""
+    """A causal language model in memory.
 
-    def __init__(self, model: Any) -> None:
-        self.model = model.eval()
+    Args:
+        model: From transformers.
+        tail: Only the last so many tokens give logits, and are decoded one by one after a call with the others; None
+            for all. The logits of a whole window do not fit into memory.
+    """
+
+    def __init__(self, model: Any, tail: int | None = None) -> None:
+        self.model, self.tail = model.eval(), tail
 
     @torch.no_grad()
     def prefill(self, prompt: Prompt) -> Tensor:
         """See `Runner`."""
-        logits: Tensor = self._forward(prompt, 0, len(prompt.tokens), None).logits[0]
+        logits: Tensor = self._forward(prompt, 0, len(prompt.tokens), None, self.tail or 0).logits[0]
         return logits.double().cpu()
 
     @torch.no_grad()
     def decode(self, prompt: Prompt) -> Tensor:
         """See `Runner`."""
         cache, rows = None, []
-        for index in range(len(prompt.tokens)):
+        first = max(0, len(prompt.tokens) - self.tail) if self.tail else 0
+        if first:
+            cache = self._forward(prompt, 0, first, None, 1).past_key_values
+        for index in range(first, len(prompt.tokens)):
             output = self._forward(prompt, index, index + 1, cache)
             cache = output.past_key_values
             rows.append(output.logits[0].double().cpu())
         return torch.cat(rows)
 
-    def _forward(self, prompt: Prompt, first: int, last: int, cache: Any) -> Any:
+    def _forward(self, prompt: Prompt, first: int, last: int, cache: Any, keep: int = 0) -> Any:
         device = self.model.device
         return self.model(
             input_ids=prompt.tokens[None, first:last].to(device),
@@ -82,6 +91,7 @@ class ModelRunner:
             attention_mask=torch.ones(1, last, dtype=torch.long, device=device),
             past_key_values=cache,
             use_cache=True,
+            **({"logits_to_keep": keep} if keep else {}),
         )
 
 
@@ -125,17 +135,18 @@ def compare(applied: Runner, engine: Runner, prompts: Sequence[Prompt]) -> tuple
     for prompt in prompts:
         for phase in ("prefill", "decode"):
             wanted, got = getattr(applied, phase)(prompt), getattr(engine, phase)(prompt)
+            positions = prompt.positions[-len(wanted) :]
             apart = (wanted.argmax(-1) != got.argmax(-1)).nonzero()
             difference = float((wanted - got).abs().max())
             cells.append(
                 ParityCell(
                     length=prompt.length,
                     phase=phase,
-                    tokens=len(prompt.tokens),
+                    tokens=len(wanted),
                     # NaN is no difference that can be tolerated.
                     largest_difference=difference if np.isfinite(difference) else float("inf"),
                     largest_logit=float(wanted.abs().max()),
-                    first_divergent_token=int(prompt.positions[apart[0, 0]]) if len(apart) else None,
+                    first_divergent_token=int(positions[apart[0, 0]]) if len(apart) else None,
                 )
             )
     return tuple(cells)

@@ -15,7 +15,7 @@ class ParityCell(Record):
     Attributes:
         length: Tokens of the window; the prompt's last token stands at its end.
         phase: `prefill` (one call) or `decode` (token by token, with a cache).
-        tokens: Tokens of the prompt.
+        tokens: Tokens that were compared: the prompt's, or its last ones.
         largest_difference: Of any logit at any of these tokens.
         largest_logit: Of the applied model, for comparison.
         first_divergent_token: Position of the first token after which the two would choose another one; None if none.

@@ -78,6 +78,11 @@ def export_gguf(
     return target, result
 
 
+def makes_gguf(engine_name: str) -> bool:
+    """Whether an engine is given a GGUF file, and not a checkpoint folder."""
+    return engine_name in GGUF_ENGINES
+
+
 def record_of(file: Path) -> Path:
     """Where the record of a GGUF file stands."""
     return file.with_name(file.name + ".json")

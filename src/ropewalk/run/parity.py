@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from ropewalk import adapters
-from ropewalk.adapters.export import choose, find_engine, read_subject
+from ropewalk.adapters.export import GGUF_NAMES, choose, find_engine, read_subject
 from ropewalk.adapters.export.load import engine_model, form_as_written
 from ropewalk.errors import ModelError
 from ropewalk.evals.parity import TOLERANCE, ModelRunner, compare, spread_prompts, whole_prompts, within_tolerance
 from ropewalk.result import ExportResult, ParityResult
 from ropewalk.run.device import default_device
 from ropewalk.run.export import RECORD
+from ropewalk.run.gguf_parity import check_gguf, is_gguf
 from ropewalk.run.output import RECORDS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def check(
     """Compares tables and logits of an engine's form with the applied method, at the old window and at the new one.
 
     Args:
-        folder: An export, or an extended checkpoint.
+        folder: An export, or an extended checkpoint; for a GGUF file see `gguf_parity.check_gguf`.
         engine_name: Whose reading of it; None for the engine that it was exported for, else transformers.
         source: The extended checkpoint that it was made from; None for the recorded one, else the folder itself.
         whole: Prompts as long as the windows, instead of their first and last tokens.
@@ -39,6 +40,8 @@ def check(
         ModelError: There is no such model, or the recorded source is gone.
         RopewalkError: As `export`, where the form cannot be made again from the source.
     """
+    if engine_name in GGUF_NAMES or is_gguf(Path(folder)):
+        return check_gguf(Path(folder), engine_name, source=source)
     path = adapters.resolve_source(folder)
     record = _record(path)
     engine = find_engine(engine_name or (record.engine if record else "transformers"))

@@ -60,7 +60,8 @@ def require_gguf() -> None:
         import gguf  # noqa: F401
     except ImportError:
         raise OptionError(
-            "GGUF files need gguf, which is an extra; it is not installed. Install it with: pip install 'ropewalk[gguf]'"
+            "GGUF files need gguf, which is an extra; it is not installed. Install it with: "
+            "pip install 'ropewalk[gguf]'"
         ) from None
     logging.getLogger("gguf").setLevel(logging.ERROR)  # it tells of every file that it opens
 
