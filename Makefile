@@ -11,7 +11,7 @@ TWO_THREADS := OMP_NUM_THREADS=2
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser results docs builtin clean
+.PHONY: help demo test check browser engines results docs builtin clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(VENV)/installed-dev ## style, types and layers, without the tests
 
 browser: $(VENV)/installed-browser ## look at the HTML report in Chromium (Debian's package, or CHROMIUM=program)
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/browser
+
+engines: $(VENV)/installed-engines ## compare llama.cpp itself with the applied methods (builds it first: 10 to 50 minutes)
+	$(ONE_THREAD) $(BIN)/python scripts/measure_llama_cpp.py --output results/engines
 
 results: demo ## measure again what results/ holds, then write the documents (half an hour)
 	mkdir -p results/demo
@@ -64,6 +67,10 @@ $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
 	@touch $@
 	@touch $(VENV)/installed
+
+$(VENV)/installed-engines: $(VENV)/installed-dev
+	$(INSTALL) -e '.[dev,llama-cpp]'
+	@touch $@
 
 $(VENV)/installed-browser: $(VENV)/installed-dev
 	$(INSTALL) -e '.[dev,browser]'

@@ -2,7 +2,7 @@
 
 python scripts/measure_llama_cpp.py --output results/engines
 
-Needs llama-cpp-python (`make engines`). Weights are multiples of 1/128, so that they are the same everywhere; the built-in
+Needs llama-cpp-python (`make engines`). Weights are multiples of 1/128, the same on every machine; the built-in
 model is the real one. Each case is also written as a converter that knows no divisors would write it (`plain`), which
 shows what the divisors and the factor are for. Exit code 1 where an exact form is off.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.resources
 import json
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from ropewalk import methods
@@ -29,11 +31,12 @@ from ropewalk.adapters.export.load import engine_model
 from ropewalk.adapters.gguf import GGUF_ENGINES, read_gguf
 from ropewalk.adapters.gguf.file import write_gguf
 from ropewalk.adapters.gguf.layout import architecture_of
-from ropewalk.adapters.gguf.vocabulary import read_vocabulary
+from ropewalk.adapters.gguf.vocabulary import PRE_TOKENIZERS, read_vocabulary
 from ropewalk.analysis.llama_cpp import DIVISORS
 from ropewalk.evals.llama_cpp import LlamaCppRunner
 from ropewalk.evals.parity import ModelRunner, compare, whole_prompts
 from ropewalk.run.export import export
+from ropewalk.run.gguf_parity import SAMPLES
 
 TRAINED, TARGET, TAIL = 64, 512, 32
 TOLERANCE = 1e-2  # of logits, absolute
@@ -66,9 +69,7 @@ CASES = {
     "llama yarn, straight in turns": Case("llama", "yarn", {"factor": 8.0, "ramp": "turns"}),
     "llama yarn, betas 16 and 2": Case("llama", "yarn", {"factor": 8.0, "beta_fast": 16.0, "beta_slow": 2.0}),
     "llama llama3": Case("llama", "llama3"),
-    "llama longrope": Case(
-        "llama", "longrope", {"factors": (1.0, 1.1, 1.3, 1.5, 2.5, 5.0, 7.0, 8.0), "factor": 8.0}
-    ),
+    "llama longrope": Case("llama", "longrope", {"factors": (1.0, 1.1, 1.3, 1.5, 2.5, 5.0, 7.0, 8.0), "factor": 8.0}),
     "llama staircase": Case("llama", "staircase"),
     "llama entropy-abf as a staircase": Case(
         "llama", "entropy-abf", config={"num_hidden_layers": 3}, reference="transformers"
@@ -81,6 +82,7 @@ CASES = {
     "qwen2 linear": Case("qwen2", "linear"),
     "qwen2 yarn": Case("qwen2", "yarn"),
     "qwen3 yarn": Case("qwen3", "yarn", config={"head_dim": 32}),
+    "qwen3 ntk-by-parts with yarn's ramp": Case("qwen3", "ntk-by-parts", {"factor": 8.0}, {"head_dim": 32}),
     "builtin yarn": Case("builtin", "yarn"),
 }
 
@@ -159,12 +161,57 @@ def differences(file: Path, case: Case, place: Path) -> list[dict[str, Any]]:
             export(place / "long", case.reference, folder, approximate=True)
         model = engine_model(engine, folder, subject, None)
     runner = LlamaCppRunner(file, subject.target_length, TAIL)
-    prompts = whole_prompts(
-        (subject.config.rope.trained_length, subject.target_length), subject.config.vocabulary_size
-    )
+    prompts = whole_prompts((subject.config.rope.trained_length, subject.target_length), subject.config.vocabulary_size)
     cells = compare(ModelRunner(model, TAIL), runner, prompts)
     runner.close()
     return [cell.model_dump(mode="json") for cell in cells]
+
+
+def trained_tokenizers() -> dict[str, Tokenizer]:
+    """One of each recognised kind, trained on our own corpus."""
+    corpus = str(importlib.resources.files("ropewalk") / "assets" / "corpus.txt")
+    made = {}
+    for (rules, ignores), name in PRE_TOKENIZERS.items():
+        steps: list[Any] = []
+        for rule in rules:
+            if rule.startswith("Split:"):
+                steps.append(pre_tokenizers.Split(Regex(rule.removeprefix("Split:")), "isolated"))
+            elif rule == "Digits:single":
+                steps.append(pre_tokenizers.Digits(individual_digits=True))
+            else:
+                steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=rule.endswith("regex")))
+        made[name] = Tokenizer(models.BPE(ignore_merges=ignores))
+        made[name].pre_tokenizer = pre_tokenizers.Sequence(steps)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=1000, special_tokens=["<|end|>"], initial_alphabet=alphabet)
+        made[name].train([corpus], trainer)
+    pieces = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    pieces.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    # Words are kept apart while it learns, as SentencePiece keeps them; the trained tokenizer does not split.
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    special = ["<unk>", "<|end|>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces.train([corpus], trainers.BpeTrainer(vocab_size=1000, special_tokens=special[:2]))
+    saved = json.loads(pieces.to_str())
+    saved["pre_tokenizer"] = None
+    words = [*special, *(word for word in saved["model"]["vocab"] if word not in special)]
+    saved["model"]["vocab"] = {word: number for number, word in enumerate(words)}
+    return {**made, "llama": Tokenizer.from_str(json.dumps(saved))}
+
+
+def tokens_agree(tokenizer: Tokenizer) -> bool:
+    """Whether llama.cpp cuts the samples and a piece of the corpus as the tokenizer does."""
+    size = tokenizer.get_vocab_size()
+    case = Case("llama", "linear", config={"vocab_size": size})
+    corpus = (importlib.resources.files("ropewalk") / "assets" / "corpus.txt").read_text("utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        tokenizer.save(str(extended(case, place) / "tokenizer.json"))
+        file, _ = write(case, place)
+        runner = LlamaCppRunner(file, TARGET, TAIL)
+        texts = (*SAMPLES, corpus[-20_000:], "a <|end|> b")
+        agree = all(tokenizer.encode(text).ids == runner.tokenize(text) for text in texts)
+        runner.close()
+    return agree
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -194,11 +241,18 @@ def main() -> None:
         row["verdict"] = "PASS" if largest <= TOLERANCE and not others else "FAIL"
         words = "" if plain is None else f"  without divisors {plain:.2g}"
         print(f"{name:34} {row['carrier']:12} {largest:8.2g} {row['verdict']}{words}", flush=True)
+    tokenizers = {name: tokens_agree(tokenizer) for name, tokenizer in trained_tokenizers().items()}
+    print(f"the same tokens: {tokenizers}")
     names = ("llama-cpp-python", "gguf", "transformers", "torch")
-    result = {"tolerance": TOLERANCE, "versions": {name: version(name) for name in names}, "cases": rows}
+    result = {
+        "tolerance": TOLERANCE,
+        "versions": {name: version(name) for name in names},
+        "tokenizers": tokenizers,
+        "cases": rows,
+    }
     output.mkdir(parents=True, exist_ok=True)
     (output / "llama-cpp.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    raise SystemExit(any(row["verdict"] == "FAIL" for row in rows.values()))
+    raise SystemExit(not all(tokenizers.values()) or any(row["verdict"] == "FAIL" for row in rows.values()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
@@ -50,9 +51,34 @@ def test_a_check_prints_a_table_and_fails_with_exit_code_1(run, extended, tmp_pa
     assert json.loads(failed.out)["verdict"] == "FAIL"
 
 
+def test_a_gguf_is_one_file_with_its_record_and_the_command(run, extended, tmp_path):
+    done = run("export", str(extended), "--to", "llama.cpp", "--dtype", "f16", "-o", str(tmp_path / "m.gguf"))
+    assert done.exit_code == 0
+    words = " ".join(done.out.split())
+    assert "Carrier yarn (exact)" in words
+    assert "every tensor read again has the bytes that were written" in words
+    lines = done.out.splitlines()
+    assert lines[lines.index("Serve it:") + 1] == f"llama-server -m {tmp_path}/m.gguf -c 1024"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "m.gguf.json"]
+
+
+def test_a_check_without_llama_cpp_says_how_to_get_it(run, extended, tmp_path, monkeypatch):
+    run("export", str(extended), "--to", "llama.cpp", "-o", str(tmp_path / "m.gguf"))
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    done = run("export", "--check", str(tmp_path / "m.gguf"))
+    assert done.exit_code == 2
+    assert "logits of llama.cpp need llama-cpp-python, which is not installed" in done.paragraph
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    done = run("export", str(extended), "--to", "ollama", "-o", str(tmp_path / "o"))
+    assert done.exit_code == 2
+    assert "GGUF files need gguf, which is an extra; it is not installed" in done.paragraph
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--to", "vllm", "--dtype", "f16"), "and vllm reads a folder; got --dtype"),
+        (("--to", "llama.cpp", "--copy"), "a GGUF file is always a copy; got --copy"),
         ((), "an export needs an engine, and a check writes nothing; got neither --to nor --check"),
         (("--to", "vllm", "--check"), "got both --check and --to"),
         (("--to", "vlm"), "no engine is called 'vlm'; did you mean 'vllm'?"),

@@ -41,7 +41,7 @@ def export(
     pre: Annotated[
         str | None,
         typer.Option(
-            "--tokenizer-pre", metavar="NAME", help="llama.cpp's name of the pre-tokenizer. [default: recognised]"
+            "--tokenizer-pre", metavar="NAME", help="Pre-tokenizer, as llama.cpp calls it. [default: recognised]"
         ),
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the weight files instead of linking them.")] = False,

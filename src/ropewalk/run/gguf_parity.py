@@ -132,7 +132,7 @@ def _other_tokens(runner: LlamaCppRunner, folder: Path) -> str | None:
         wanted, got = tokenizer.encode(sample).ids, runner.tokenize(sample)
         if wanted != got:
             at = next((i for i, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b), len(wanted))
-            return f"cuts a sample of text into other tokens, from token {at} on: tokenizer.ggml.pre"
+            return f"llama.cpp cuts a sample of text into other tokens, from token {at} on: tokenizer.ggml.pre"
     return None
 
 
@@ -145,7 +145,7 @@ def _verdict(form: Form, complaint: str | None, cells: tuple[ParityCell, ...], t
     worst = max(cells, key=lambda cell: cell.largest_difference)
     logits = f"logits differ by at most {worst.largest_difference:.2g} ({worst.phase}, {worst.length:,} tokens)"
     if complaint is not None:
-        return "FAIL", f"llama.cpp {complaint}; {logits}"
+        return "FAIL", f"{complaint}; {logits}"
     if form.loses is not None:
         return "APPROXIMATE", f"as exported: {form.loses}; {logits}"
     if not all(within_tolerance(cell, tolerance) for cell in cells):

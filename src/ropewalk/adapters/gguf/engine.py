@@ -64,7 +64,7 @@ class GgufEngine:
     def complaint(self, form: Form, subject: Subject) -> str | None:
         """Compares the table that llama.cpp computes from the form's keys."""
         if form.method.depends_on_length:
-            return "computes one table for every length: rope.scaling.type"
+            return "llama.cpp computes one table for every length: rope.scaling.type"
         return gguf_mismatch(gguf_reading(form, subject, architecture_of(form, subject)), form, subject)
 
     def write(self, form: Form, subject: Subject, file: Path, dtype: str | None, pre: str | None) -> Gguf:
@@ -92,10 +92,10 @@ class GgufEngine:
         found = read_gguf(file, digests=True).digests
         changed = sorted(name for name in {*written, *found} if written.get(name) != found.get(name))
         if changed:
-            complaint = f"would load other bytes than were written: {', '.join(changed[:3])}"
+            complaint = f"llama.cpp would load other bytes than were written: {', '.join(changed[:3])}"
         if complaint is not None:
             raise CarrierError(
-                f"what was written must hold the method's numbers; read again, {self.name} {complaint}. Report this."
+                f"what was written must hold the method's numbers; read again, {complaint}. Report this."
             )
         return Gguf(architecture, kind, len(written), vocabulary.notes)
 
@@ -105,7 +105,7 @@ class GgufEngine:
         try:
             reading = read_keys(found.architecture, found.keys, found.divisors)
         except CarrierError as error:
-            return f"cannot read the file: {error}"
+            return f"llama.cpp cannot read the file: {error}"
         return gguf_mismatch(reading, form, subject)
 
     def serve(self, target: Path, subject: Subject) -> str:

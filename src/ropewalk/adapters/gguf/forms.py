@@ -30,7 +30,7 @@ _STOPPED = 1e30
 
 
 def gguf_forms(subject: Subject) -> Iterator[Form]:
-    """Ways to write a subject into a GGUF; `rope_parameters` are its keys, with the divisors under their tensor's name."""
+    """Ways to write a subject; `rope_parameters` are keys of a GGUF, with the divisors under their tensor's name."""
     for form in table_forms(subject):
         if form.kind in _NATIVE:
             yield _native(form)
