@@ -1,4 +1,4 @@
-"""Exports tiny models as GGUF and compares llama.cpp's logits with the applied method's: results/engines/llama-cpp.json.
+"""Exports tiny models as GGUF and compares llama.cpp with the applied methods: results/engines/llama-cpp.json.
 
 python scripts/measure_llama_cpp.py --output results/engines
 
