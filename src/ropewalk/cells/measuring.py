@@ -17,13 +17,15 @@ import time
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ropewalk import adapters
 from ropewalk.data.corpus import standard_library
+from ropewalk.data.examples import lies_on_the_hub
+from ropewalk.data.source_identity import contents
 from ropewalk.errors import InterruptedRunError, OutputError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.journal import differences
@@ -39,7 +41,6 @@ from ropewalk.run.training_data import paths_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ropewalk.cells.cell import Cell
     from ropewalk.result import Certificate, SampleResult
@@ -175,6 +176,9 @@ def text_fingerprints(run: RunFile) -> list[str]:
 def _text_fingerprint(path: str) -> str:
     if path == BUILT_IN:
         return standard_library(held_out=False).fingerprint
+    if lies_on_the_hub(path) or Path(path).is_dir():
+        parts = json.dumps([[PurePath(name).name, content] for name, content in contents(path)])
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
     with open(path, "rb") as file:  # noqa: PTH123 - a run file's paths are texts
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ropewalk.cli import demo, evaluate, explain, export, extend, inspect, plan, report, reproduce
+from ropewalk.cli import compare, demo, evaluate, explain, export, extend, inspect, plan, report, reproduce
 from ropewalk.errors import RopewalkError
 from ropewalk.version import __version__
 
@@ -90,6 +90,7 @@ app = build(
         inspect.inspect,
         explain.explain,
         plan.plan,
+        compare.compare,
         reproduce.reproduce,
     )
 )

@@ -68,12 +68,16 @@ def identity(paths: Sequence[str], tokenizer: Any, column: str | None) -> str:
     Raises:
         DataError: A path does not exist, or the hub does not answer.
     """
-    facts = [STORE_VERSION, [content for path in paths for content in _contents(path)], column, _tokenizer(tokenizer)]
+    facts = [STORE_VERSION, [content for path in paths for content in contents(path)], column, _tokenizer(tokenizer)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:DIGITS]
 
 
-def _contents(path: str) -> Iterator[tuple[str, str]]:
-    """Names of the parts of a source, each with what tells its content."""
+def contents(path: str) -> Iterator[tuple[str, str]]:
+    """Names of the parts of a source, each with what tells its content.
+
+    Raises:
+        DataError: The path does not exist, or the hub does not answer.
+    """
     if path == BUILT_IN:
         yield path, standard_library(held_out=False).fingerprint
         return

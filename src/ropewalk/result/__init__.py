@@ -14,6 +14,7 @@ from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck,
 from ropewalk.result.plan import ExtensionPlan, Geometry, MemoryPlan, RecipePlan, Suitability
 from ropewalk.result.probe import Probe, ProbedMethod, ProbedPoint
 from ropewalk.result.quantities import AGAINST_CUT, AGAINST_NO_SLOPE, K_MAX, Quantity, quantity_of
+from ropewalk.result.ranking import ComparedControl, RankedCandidate, Ranking, RungRecord
 from ropewalk.result.records import (
     FORMAT_VERSION,
     Environment,
@@ -51,6 +52,7 @@ __all__ = [
     "Certificate",
     "CertificateCell",
     "CertificateReference",
+    "ComparedControl",
     "Comparison",
     "ControlRecord",
     "DataReport",
@@ -82,11 +84,14 @@ __all__ = [
     "ProbedMethod",
     "ProbedPoint",
     "Quantity",
+    "RankedCandidate",
+    "Ranking",
     "RateRecord",
     "Reason",
     "RecipePlan",
     "Record",
     "Reproduction",
+    "RungRecord",
     "SampleResult",
     "SearchTrajectory",
     "SourceReport",

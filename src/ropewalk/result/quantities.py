@@ -12,6 +12,9 @@ K_MAX = "k_max"
 # The same: minus the same model's without Entropy-ABF's scale in the layers in question.
 AGAINST_NO_SLOPE = "_against_no_slope"
 
+# Loss on answers about facts in a context, all of which are asked for.
+NEEDLE_NLL = "needle_nll"
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -37,6 +40,7 @@ class Quantity:
 
 
 LOSS = Quantity("loss", "nats/token", "perplexity (lower is better)")
+NEEDLES = Quantity("loss", "nats/token", "perplexity of answers (lower is better)", "contexts")
 DIFFERENCE = Quantity("difference", "nats/token", "nats per token (lower is better)")
 SHARE = Quantity("share", "share of answers", "share found (higher is better)", "contexts")
 ROUGE = Quantity("score", "ROUGE F-measure", "ROUGE, F-measure (higher is better)")
@@ -54,6 +58,8 @@ def quantity_of(measure: str) -> Quantity:
     """
     if measure.endswith((AGAINST_CUT, AGAINST_NO_SLOPE)):
         return DIFFERENCE
+    if measure == NEEDLE_NLL:
+        return NEEDLES
     if measure.endswith("_nll"):
         return LOSS
     if measure == K_MAX:

@@ -18,6 +18,7 @@ from ropewalk.result import (
     EntropyResult,
     EvaluationResult,
     ExtensionResult,
+    Ranking,
 )
 from ropewalk.run.output import RECORDS
 
@@ -34,6 +35,7 @@ KINDS: tuple[tuple[frozenset[str], type[Record]], ...] = (
     (frozenset({"before", "after", "estimates"}), Comparison),
     (frozenset({"layers", "heads"}), EntropyResult),
     (frozenset({"results"}), EntropyComparison),
+    (frozenset({"candidates", "rung_steps"}), Ranking),
     (frozenset({"carrier", "steps"}), ExtensionResult),
     (frozenset({"estimates", "environment"}), EvaluationResult),
 )
@@ -43,7 +45,7 @@ def write_report(results: Iterable[str | Path], output: Path) -> None:
     """Writes one HTML page about results.
 
     Args:
-        results: Folders of `evaluate`, `extend` and `demo`, or result files.
+        results: Folders of `evaluate`, `extend`, `compare` and `demo`, or result files.
         output: The page. An earlier report is replaced.
 
     Raises:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ropewalk.errors import OutputError
-from ropewalk.report.html import certificate, entropy, extensions, gate, measured, provenance, summary
+from ropewalk.report.html import certificate, entropy, extensions, gate, measured, provenance, ranking, summary
 from ropewalk.report.html.markup import Markup, element, joined
 from ropewalk.report.html.subjects import gather
 from ropewalk.version import __version__
@@ -33,7 +33,8 @@ def html_page(records: Iterable[ReportRecord]) -> str:
     """The page as text.
 
     Args:
-        records: Evaluations of the same samples, extensions, demos and comparisons, in the order to show them.
+        records: Evaluations of the same samples, extensions, demos, comparisons and rankings, in the order to
+            show them.
 
     Raises:
         MeasurementError: Nothing to show, or results that do not compare.
@@ -99,6 +100,7 @@ def is_report(path: Path) -> bool:
 def _sections(contents: Contents) -> list[tuple[str, str, Markup | None]]:
     subjects = contents.subjects
     return [
+        ("ranking", "Ranking under one budget", ranking.rankings(contents.rankings)),
         ("certificate", "Certificate", certificate.certificates(subjects)),
         ("gate", "Short-context gate", gate.gates(contents.extensions)),
         ("lengths", "Against context length", measured.curves(subjects)),

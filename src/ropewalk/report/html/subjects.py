@@ -15,6 +15,7 @@ from ropewalk.result import (
     EntropyResult,
     EvaluationResult,
     ExtensionResult,
+    Ranking,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ropewalk.result import ModelRecord
 
-    _Part = EvaluationResult | ExtensionResult | Comparison | EntropyResult
+    _Part = EvaluationResult | ExtensionResult | Comparison | EntropyResult | Ranking
     ReportRecord = _Part | DemoResult | EntropyComparison
 
 # More would not be told apart in one chart.
@@ -83,12 +84,14 @@ class Contents:
         entropies: The models whose attention was looked at.
         extensions: What was done to make the extended ones.
         comparisons: Paired differences between two models.
+        rankings: Candidates compared under one budget.
     """
 
     subjects: tuple[Subject, ...]
     entropies: tuple[EntropySubject, ...]
     extensions: tuple[ExtensionResult, ...]
     comparisons: tuple[Comparison, ...]
+    rankings: tuple[Ranking, ...] = ()
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -122,6 +125,7 @@ def gather(records: Iterable[ReportRecord]) -> Contents:
         entropies=tuple(looked_at),
         extensions=tuple(part for part in parts if isinstance(part, ExtensionResult)),
         comparisons=tuple(comparisons),
+        rankings=tuple(part for part in parts if isinstance(part, Ranking)),
     )
 
 

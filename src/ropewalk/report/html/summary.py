@@ -21,7 +21,8 @@ def title(contents: Contents) -> str:
     """The name of the page: the models that it speaks of."""
     models = [*(one.model for one in contents.identities), *(one.model for one in contents.extensions)]
     models += [model for one in contents.comparisons for model in (one.before, one.after)]
-    return f"Context extension report: {', '.join(dict.fromkeys(model.name for model in models))}"
+    names = [*(model.name for model in models), *(one.model for one in contents.rankings)]
+    return f"Context extension report: {', '.join(dict.fromkeys(names))}"
 
 
 def summary(contents: Contents) -> Markup:

@@ -1,0 +1,1 @@
+"""Comparisons of candidates under one budget, on the user's own model: `ropewalk compare`."""

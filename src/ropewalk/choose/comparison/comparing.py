@@ -1,0 +1,261 @@
+"""`ropewalk compare`: candidates trained under one budget, losers stopped early, all of it kept cell by cell.
+
+First rung   every candidate with every learning rate, a quarter of the budget, one seed: its rate is chosen.
+Next rung    half the budget; last rung: the whole budget, all seeds. A rung is a training of its own with its own
+             warm-up and decay, so that it shows what so much budget buys.
+Dropped      between rungs, in the worse half and shown to be behind the best (`ropewalk.choose.comparison.scores`).
+Read once    the test side, by those that stand at the end.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ropewalk.cells.cell import Cell
+from ropewalk.cells.measuring import measure_cell, settled_precision
+from ropewalk.choose.comparison.candidates import SEARCHED, control_of
+from ropewalk.choose.comparison.order import Frame, frame_of
+from ropewalk.choose.comparison.ranking import ranking_of
+from ropewalk.choose.comparison.scores import dropped, estimated, readings_of
+from ropewalk.choose.searched import searched_choice
+from ropewalk.errors import InterruptedRunError, MeasurementError, OutputError
+from ropewalk.evals.store import RESULT, write_record
+from ropewalk.report.html import html_page, write_page
+from ropewalk.report.ranking import FIGURE, write_ranking_figure
+from ropewalk.report.style import UNTOUCHED
+from ropewalk.result import RateRecord, RungRecord
+from ropewalk.run.extension import Silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ropewalk.cells.exams import Exam
+    from ropewalk.choose.comparison.candidates import Candidate
+    from ropewalk.choose.comparison.order import CompareOrder
+    from ropewalk.result import CellRecord, Estimate, Ranking, SampleResult
+    from ropewalk.run.extension import Reporter
+    from ropewalk.run.runfile import Choice
+
+PAGE = "report.html"
+CONTROL = "control"
+SEARCH, SEARCHED_FILE = "search", "searched.toml"
+
+
+def compare(order: CompareOrder, folder: Path, reporter: Reporter | None = None) -> Ranking:
+    """Compares candidates, goes on with a comparison that was stopped, or reads one that is done.
+
+    Args:
+        order: What is compared.
+        folder: Keeps every cell, the result, its figure and its page.
+        reporter: Hears of cells, stages, steps and samples.
+
+    Raises:
+        InterruptedRunError: Ctrl-C while training; the same call goes on.
+        MeasurementError: No candidate could be measured.
+        OutputError: The folder holds cells that were made under other conditions, or cannot be written.
+        RopewalkError: What cannot be compared; see `frame_of`.
+    """
+    frame = frame_of(order)
+    work = Work(frame, folder, reporter or Silent())
+    result = ranking_of(work.compare(_searched(frame, folder, work.reporter)))
+    write_record(folder / RESULT, result)
+    write_ranking_figure(result, folder / FIGURE)
+    write_page(html_page([result]), folder / PAGE)
+    return result
+
+
+def _searched(frame: Frame, folder: Path, reporter: Reporter) -> Choice | None:
+    """What the search found, where one is asked for."""
+    order = frame.order
+    if SEARCHED not in order.methods:
+        return None
+    return searched_choice(
+        order.model,
+        order.target_length,
+        folder / SEARCH,
+        search=order.search,
+        evaluations=order.evaluations,
+        keys=order.keys,
+        file=folder / SEARCHED_FILE,
+        reporter=reporter,
+    )
+
+
+class Work:
+    """A comparison as it gets done.
+
+    Attributes:
+        frame, folder, reporter: See `compare`.
+        standing: Candidates that are neither dropped nor failed.
+        failed: Why the others could not be measured, by name.
+        stopped: Steps of the rung after which others were dropped, by name.
+        rungs: What each has reached.
+        rates: Chosen learning rates.
+        samples: By cell, seed and exam.
+        records: Of cells, by the candidate or control that they belong to.
+        data: Fingerprints of what the exams read.
+    """
+
+    def __init__(self, frame: Frame, folder: Path, reporter: Reporter) -> None:
+        self.frame, self.folder, self.reporter = frame, folder, reporter
+        self.precision = settled_precision(folder)
+        self.candidates: tuple[Candidate, ...] = ()
+        self.standing: list[Candidate] = []
+        self.failed: dict[str, str] = {}
+        self.stopped: dict[str, int] = {}
+        self.rungs: dict[str, list[RungRecord]] = {}
+        self.rates: dict[str, RateRecord] = {}
+        self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
+        self.records: dict[str, list[CellRecord]] = {}
+        self.data: dict[str, str] = {}
+
+    def compare(self, searched: Choice | None) -> Work:
+        """Trains and measures everything.
+
+        Raises:
+            MeasurementError: No candidate is left.
+        """
+        self.candidates = self.frame.candidates_with(searched)
+        self.standing = list(self.candidates)
+        exams = self.frame.exams("validation", "test")
+        self.measure(UNTOUCHED, Cell(UNTOUCHED, UNTOUCHED, None, exams, model=self.frame.order.model))
+        self._search_rates()
+        for steps in self.frame.rungs:
+            self._rung(steps)
+        if self.frame.order.controls:
+            self._control()
+        return self
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the trainings with the whole budget."""
+        return tuple(range(self.frame.order.seeds))
+
+    def rate(self, candidate: Candidate) -> float:
+        """Its learning rate."""
+        return self.rates[candidate.name].chosen
+
+    def cell_name(self, candidate: Candidate, steps: int, rate: float) -> str:
+        """Of its cells after a rung."""
+        return f"{candidate.slug}-{steps}-steps-rate-{rate:g}"
+
+    def measure(self, owner: str, cell: Cell) -> bool:
+        """Makes and measures a cell; whether that succeeded. What a candidate dies of does not end the others.
+
+        Raises:
+            InterruptedRunError: Ctrl-C.
+            OutputError: The folder cannot be used.
+        """
+        cell = cell.in_precision(self.precision)
+        self.reporter.stage(cell.label)
+        try:
+            done = measure_cell(cell, self.folder, self.reporter)
+        except (InterruptedRunError, OutputError):
+            raise
+        except Exception as error:  # whatever it is, it is this cell's, and it is reported in the result
+            if owner == UNTOUCHED:
+                raise
+            self.failed[owner] = f"{cell.label}: {type(error).__name__}: {' '.join(str(error).split())}"
+            self.reporter.stage(f"{cell.label} failed and is left out: {self.failed[owner]}")
+            return False
+        self.samples.setdefault(cell.name, {})[cell.seed] = dict(done.samples)
+        self.records.setdefault(owner, []).append(done.record)
+        for name, data in done.data.items():
+            self.data.setdefault(name, data)
+        return True
+
+    def score(self, cell: str, minus: str | None = None) -> Estimate | None:
+        """What decides, of a cell, or its difference from another's."""
+        of = partial(readings_of, length=self.frame.order.target_length, with_text=self.frame.with_text)
+        others = None if minus is None else of(minus, "validation")
+        return estimated(of(cell, "validation"), self.samples, minus=others)
+
+    def _cell(self, candidate: Candidate, steps: int, rate: float, seed: int, exams: tuple[Exam, ...]) -> Cell:
+        order = self.frame.order
+        run = candidate.run(
+            self.frame.base, target_length=order.target_length, steps=steps, learning_rate=rate, seed=seed
+        )
+        return Cell(self.cell_name(candidate, steps, rate), candidate.name, run, exams, model=order.model)
+
+    def _search_rates(self) -> None:
+        steps, exams = self.frame.rungs[0], self.frame.exams("validation")
+        for candidate in self.candidates:
+            scores: dict[float, float] = {}
+            for rate in self.frame.rates:
+                fine = self.measure(candidate.name, self._cell(candidate, steps, rate, 0, exams))
+                score = self.score(self.cell_name(candidate, steps, rate)) if fine else None
+                if score is not None:
+                    scores[rate] = score.value
+            if not scores:
+                self._fail(candidate, "no finite loss with any learning rate")
+                continue
+            self.failed.pop(candidate.name, None)  # another rate did
+            self.rates[candidate.name] = RateRecord(
+                name=candidate.name,
+                of=f"score after {steps:,} steps on the validation side",
+                rates=tuple(scores),
+                values=tuple(scores.values()),
+                chosen=min(scores, key=scores.__getitem__),
+            )
+        self._require_some()
+
+    def _rung(self, steps: int) -> None:
+        """Measures those that stand after so many steps, and drops some unless it is the last rung."""
+        last = steps == self.frame.rungs[-1]
+        exams = self.frame.exams("validation", "test") if last else self.frame.exams("validation")
+        for candidate in tuple(self.standing):
+            cells = [
+                self._cell(candidate, steps, self.rate(candidate), seed, exams)
+                for seed in (self.seeds if last else (0,))
+            ]
+            fine = all(self.measure(candidate.name, cell) for cell in cells)
+            if not fine or self.score(cells[0].name) is None:
+                self._fail(candidate, f"{cells[0].name}: a sample failed")
+        self._require_some()
+        behind = self._judge(steps, len(self.seeds) if last else 1)
+        if last:
+            return
+        scores = {one.name: self.rungs[one.name][-1].score.value for one in self.standing}
+        for name in dropped(scores, behind):
+            self.stopped[name] = steps
+            self.reporter.stage(f"{name} stops after {steps:,} steps: worse half, and shown to be behind the best")
+        self.standing = [one for one in self.standing if one.name not in self.stopped]
+
+    def _judge(self, steps: int, seeds: int) -> dict[str, float]:
+        """Files scores after a rung; the lower ends of their differences from the best."""
+        cells = {one.name: self.cell_name(one, steps, self.rate(one)) for one in self.standing}
+        scores = {name: found for name, cell in cells.items() if (found := self.score(cell)) is not None}
+        best = min(scores, key=lambda name: scores[name].value)
+        lows = {}
+        for name, score in scores.items():
+            behind = self.score(cells[name], minus=cells[best])
+            assert behind is not None
+            self.rungs.setdefault(name, []).append(RungRecord(steps=steps, seeds=seeds, score=score, behind=behind))
+            lows[name] = behind.low
+        return lows
+
+    def _control(self) -> None:
+        """The same tokens at the old window, with the rate of the best candidate."""
+        frame, trained = self.frame, self.frame.config.rope.trained_length
+        best = min(self.standing, key=lambda one: self.rungs[one.name][-1].score.value)
+        control = control_of(trained, frame.step_tokens)
+        for seed in self.seeds:
+            run = control.run(
+                frame.base, target_length=trained, steps=frame.steps, learning_rate=self.rate(best), seed=seed
+            )
+            cell = Cell(CONTROL, control.described, run, frame.exams("test"), model=frame.order.model)
+            if not self.measure(CONTROL, cell):
+                return
+
+    def _fail(self, candidate: Candidate, why: str) -> None:
+        self.failed.setdefault(candidate.name, why)
+        self.standing = [one for one in self.standing if one.name != candidate.name]
+
+    def _require_some(self) -> None:
+        if not self.standing:
+            first = next(iter(self.failed.values()))
+            raise MeasurementError(
+                f"a comparison needs one candidate that can be trained and measured; all {len(self.candidates)} "
+                f"failed, the first so: {first} Change what they share, such as --rates or --batch."
+            )

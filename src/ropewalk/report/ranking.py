@@ -1,0 +1,167 @@
+"""A comparison for people: the ranking as a table, and as a figure with what each candidate costs short text."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from ropewalk.report import style
+from ropewalk.report.plan import short
+from ropewalk.report.png import write_png
+from ropewalk.report.probe import bracketed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ropewalk.result import ComparedControl, Estimate, RankedCandidate, Ranking
+
+FIGURE = "figure.png"
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    """All candidates and controls, the best first."""
+    table = Table(
+        title=f"{ranking.model}, {ranking.trained_length:,} -> {ranking.target_length:,} tokens, "
+        f"{ranking.budget} each, {len(ranking.seeds)} seed(s)",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("candidate", overflow="fold")
+    for name in ("rate", "score (test)", "behind the best", f"text at {ranking.trained_length:,}, change", "cost"):
+        table.add_column(name, justify="right", overflow="fold")
+    for one in ranking.candidates:
+        table.add_row(
+            ("> " if one.candidate == ranking.best else "  ") + one.candidate,
+            "-" if one.learning_rate is None else f"{one.learning_rate:g}",
+            *_measured(one, ranking),
+            _cost(one),
+        )
+    for control in ranking.controls:
+        rest = (written(control.test), "", written(control.inside)) if control.failed is None else ("failed", "", "")
+        table.add_row(f"  {control.name}", "", *rest, _cost(control))
+    return table
+
+
+def ranking_words(ranking: Ranking) -> str:
+    """Who is best, and how sure that is."""
+    close = f"; not shown to be behind it: {', '.join(ranking.close)}" if ranking.close else ""
+    return (
+        f"Best: {ranking.best} (decided on the validation side{close}). Score: {ranking.score}; smaller is better. "
+        f"Brackets: 95 % intervals over seeds and documents, paired where something is subtracted. Test texts and "
+        "needles of another seed were read once, by those that stood to the end. Cost: training tokens and seconds of "
+        "all its trainings and measurements, searches for its rate included."
+    )
+
+
+def stop_words(one: RankedCandidate) -> str:
+    """Where and why a candidate stopped, or nothing."""
+    if one.failed is not None:
+        return "failed"
+    if one.stopped_at is None:
+        return ""
+    return f"stopped after {one.stopped_at:,} steps, {bracketed(one.rungs[-1].behind)} behind"
+
+
+def written(estimate: Estimate | None) -> str:
+    """A value with its interval, or a dash."""
+    return "-" if estimate is None else bracketed(estimate)
+
+
+def ranking_figure(ranking: Ranking) -> Figure:
+    """Left: how far each candidate is behind the best. Right: text at the target length against damage inside."""
+    shown = [one for one in ranking.candidates if one.rungs]
+    figure = Figure(figsize=(11.0, 1.6 + 0.42 * max(5, len(shown))), facecolor="white")
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3, "width_ratios": (1.1, 1.0)})
+    figure.subplots_adjust(left=0.2, right=0.97, top=0.88, bottom=0.24)
+    _draw_ranking(left, shown)
+    _draw_pareto(right, ranking)
+    figure.text(0.02, 0.02, figure_caption(ranking), fontsize=8, color=style.INK, va="bottom", wrap=True)
+    return figure
+
+
+def figure_caption(ranking: Ranking) -> str:
+    """What points and bars rest on."""
+    return (
+        f"{ranking.model}, {ranking.trained_length:,} to {ranking.target_length:,} tokens, {ranking.budget} each. "
+        f"Bars: 95 % intervals over {len(ranking.seeds)} seed(s) and documents.\nFilled: whole budget, test side. "
+        "Open: stopped early, validation side of its last rung, against the best of that rung."
+    )
+
+
+def write_ranking_figure(ranking: Ranking, path: Path) -> None:
+    """Writes the figure as PNG, with the fingerprint of its record.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    content = ranking.model_dump_json(include={"candidates", "controls", "best", "model"})
+    metadata = {
+        "Title": f"ropewalk: comparison for {ranking.model} at {ranking.target_length:,} tokens",
+        "Description": figure_caption(ranking),
+        "Software": f"ropewalk {ranking.environment.ropewalk}",
+        "ropewalk:results": hashlib.sha256(content.encode()).hexdigest()[:16],
+    }
+    write_png(ranking_figure(ranking), path, metadata)
+
+
+def _draw_ranking(axes: Any, shown: Sequence[RankedCandidate]) -> None:
+    axes.set_title("Behind the best", loc="left", fontsize=10.5, color=style.INK)
+    for place, one in enumerate(shown):
+        behind = one.behind or one.rungs[-1].behind
+        colour = style.colour(one.candidate)
+        axes.plot([behind.low, behind.high], [place, place], color=colour, linewidth=1.8)
+        axes.plot(behind.value, place, "o", color=colour, markersize=6, fillstyle="full" if one.stood else "none")
+    axes.set_yticks(range(len(shown)), [one.candidate for one in shown])
+    axes.invert_yaxis()
+    axes.axvline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
+    _finish(axes, "score minus the best's, nats per token")
+
+
+def _draw_pareto(axes: Any, ranking: Ranking) -> None:
+    axes.set_title("Long against short", loc="left", fontsize=10.5, color=style.INK)
+    points: list[tuple[str, RankedCandidate | ComparedControl]] = [(o.candidate, o) for o in ranking.candidates]
+    points += [(control.name, control) for control in ranking.controls]
+    for name, one in points:
+        if one.inside is None or one.text is None:
+            continue
+        colour = style.colour(name if name in style.COLOURS or "," in name else style.UNTOUCHED)
+        axes.plot([one.inside.low, one.inside.high], [one.text.value] * 2, color=colour, linewidth=1.2)
+        axes.plot([one.inside.value] * 2, [one.text.low, one.text.high], color=colour, linewidth=1.2)
+        axes.plot(one.inside.value, one.text.value, "o", color=colour, markersize=5)
+        axes.annotate(
+            name,
+            (one.inside.value, one.text.value),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=colour,
+        )
+    axes.axvline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
+    axes.set_ylabel(f"NLL at {ranking.target_length:,} tokens, nats per token", fontsize=style.FONT["size"])
+    _finish(axes, f"change of NLL at {ranking.trained_length:,} tokens, nats per token")
+
+
+def _finish(axes: Any, label: str) -> None:
+    axes.set_xlabel(label, fontsize=style.FONT["size"], color=style.INK)
+    axes.tick_params(labelsize=8.5, colors=style.INK, length=0)
+    axes.grid(visible=True, color=style.GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(style.FAINT)
+
+
+def _measured(one: RankedCandidate, ranking: Ranking) -> tuple[str, str, str]:
+    if not one.stood:
+        return stop_words(one), "", ""
+    behind = "-" if one.candidate == ranking.best else written(one.behind)
+    return written(one.test), behind, written(one.inside)
+
+
+def _cost(one: RankedCandidate | ComparedControl) -> str:
+    return f"{short(one.tokens)} tok, {one.wall_seconds:,.0f} s"
