@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ropewalk.cli import compare, demo, evaluate, explain, export, extend, inspect, plan, report, reproduce
+from ropewalk.cli import compare, demo, evaluate, explain, export, extend, inspect, plan, report, reproduce, search
 from ropewalk.errors import RopewalkError
 from ropewalk.version import __version__
 
@@ -91,6 +91,7 @@ app = build(
         explain.explain,
         plan.plan,
         compare.compare,
+        search.search,
         reproduce.reproduce,
     )
 )

@@ -26,7 +26,12 @@ def extend(
         typer.Option("--to", parser=parse_length, metavar="TOKENS", help="The new window: 2048, 2k, 32k, 1m."),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How pairs are slowed down; see 'explain'. [default: yarn]")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How pairs are slowed down; see 'explain'. 'auto' measures which, 'searched' searches. "
+            "[default: what suits the config]",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; repeatable.")
@@ -91,6 +96,8 @@ def extend(
     link: Annotated[
         bool, typer.Option("--link", help="Without training: hard links in the place of copies of the weight files.")
     ] = False,
+    search: Annotated[str, typer.Option(metavar="NAME", help="For --method searched: taper or evolution.")] = "taper",
+    evaluations: Annotated[int, typer.Option(metavar="N", help="For --method searched: candidates.")] = 300,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Extend a model's context window, train it if asked, and save it.
@@ -99,6 +106,7 @@ def extend(
     end the short-context gate compares it with the original on text up to the trained window, where there is text: the
     held-out modules for the built-in model, --gate-data for any other; and on public tasks, with --gate-tasks.
     """
+    from ropewalk.choose.chosen import keep_choice, with_method
     from ropewalk.cli.gate import gate_settings, require_pass, show_gate
     from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
@@ -133,9 +141,11 @@ def extend(
         },
     )
     with LiveReporter() as reporter:
+        flags = with_method(flags, recipe, output, gate_data or (), reporter, search=search, evaluations=evaluations)
         result = extend_from_flags(
             flags, output, recipe=recipe, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter
         )
+        keep_choice(output)
     if as_json:
         show_json(result.model_dump(mode="json"))
     else:

@@ -5,6 +5,7 @@ Two levels: `SampleResult` (one line each in `samples.jsonl`) and `Estimate`s ga
 """
 
 from ropewalk.result.certificate import Certificate, CertificateCell, CertificateReference, NllCheck
+from ropewalk.result.choice import MethodChoice
 from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
 from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
@@ -37,7 +38,7 @@ from ropewalk.result.reproduction import (
     State,
     Verdict,
 )
-from ropewalk.result.search import SearchTrajectory
+from ropewalk.result.search import SearchComparison, SearchedPoint, SearchTrajectory
 from ropewalk.result.watching import Measurement, WatchResult
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "Line",
     "Measurement",
     "MemoryPlan",
+    "MethodChoice",
     "ModelRecord",
     "NllCheck",
     "Panel",
@@ -93,7 +95,9 @@ __all__ = [
     "Reproduction",
     "RungRecord",
     "SampleResult",
+    "SearchComparison",
     "SearchTrajectory",
+    "SearchedPoint",
     "SourceReport",
     "SourceWindows",
     "State",

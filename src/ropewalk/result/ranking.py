@@ -60,6 +60,11 @@ class RankedCandidate(Record):
     wall_seconds: float
 
     @property
+    def method_name(self) -> str:
+        """What the user calls the method."""
+        return self.candidate.split(",")[0]
+
+    @property
     def stood(self) -> bool:
         """Whether it was trained for the whole budget."""
         return self.stopped_at is None and self.failed is None

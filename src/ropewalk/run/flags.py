@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ropewalk.result import ExtensionResult
     from ropewalk.run.extension import Reporter
     from ropewalk.run.gate import GateSettings
+    from ropewalk.run.runfile import RunFile
 
 
 def flags_as_run(
@@ -75,6 +76,17 @@ def extend_from_flags(
     reporter: Reporter | None = None,
 ) -> ExtensionResult:
     """Extends a checkpoint by a recipe (if one is named) with flags laid over it."""
+    run = run_from_flags(flags, recipe)
+    return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter)
+
+
+def run_from_flags(flags: Mapping[str, Any], recipe: str | None = None) -> RunFile:
+    """A recipe (if one is named) with flags laid over it.
+
+    Raises:
+        RunFileError: A value that cannot be.
+        UnknownNameError: No such recipe.
+    """
     base = read_run(recipe) if recipe else {}
     for section in ("method", "positions"):  # another one does not know the recipe's options
         named = flags.get(section, {}).get("name")
@@ -90,5 +102,4 @@ def extend_from_flags(
     values = override(base, flags)
     if "method" in values:
         values["method"].setdefault("name", "yarn")
-    run = parse_run(values, where=f"recipe '{recipe}'" if recipe else "this run")
-    return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter)
+    return parse_run(values, where=f"recipe '{recipe}'" if recipe else "this run")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ropewalk.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORM = re.compile(r"([0-9][0-9_,.]*(?:e[0-9]+)?)\s*([kmg]?)\s*(steps?|tokens?)", re.IGNORECASE)
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -64,6 +67,6 @@ class Budget:
         return f"{self.amount:,.0f} {self.unit}"
 
 
-def rungs_of(steps: int) -> tuple[int, ...]:
-    """Steps after which candidates are compared: a quarter, half and all of them, each rounded up and named once."""
-    return tuple(dict.fromkeys(math.ceil(share * steps) for share in SHARES))
+def rungs_of(steps: int, shares: Sequence[float] = SHARES) -> tuple[int, ...]:
+    """Steps after which candidates are compared: shares of all of them, each rounded up and named once."""
+    return tuple(dict.fromkeys(math.ceil(share * steps) for share in shares))

@@ -9,7 +9,7 @@ from ropewalk.adapters import load_tokenizer
 from ropewalk.adapters.config import ModelConfig, read_model_config
 from ropewalk.adapters.shape import shape_of
 from ropewalk.cells.texts import MODULES, VALIDATION, texts
-from ropewalk.choose.comparison.budget import Budget, rungs_of
+from ropewalk.choose.comparison.budget import SHARES, Budget, rungs_of
 from ropewalk.choose.comparison.candidates import SEARCHED, candidates_of, check_entries
 from ropewalk.choose.comparison.exams import exams_of
 from ropewalk.choose.needles import Needles
@@ -58,6 +58,7 @@ class CompareOrder:
         keys: Facts in each.
         windows_per_document: Text windows of each document.
         controls: Measure the same tokens at the old window, too.
+        shares: Of the budget, after which candidates are compared; the last is the whole.
     """
 
     model: str
@@ -77,6 +78,7 @@ class CompareOrder:
     keys: int = 16
     windows_per_document: int = 4
     controls: bool = True
+    shares: tuple[float, ...] = SHARES
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def frame_of(order: CompareOrder) -> Frame:
         order=order,
         config=config,
         steps=steps,
-        rungs=rungs_of(steps),
+        rungs=rungs_of(steps, order.shares),
         step_tokens=step_tokens,
         rates=order.rates or (SMALL_RATES if shape_of(config).parameters < SMALL else LARGE_RATES),
         candidates=candidates,

@@ -1,0 +1,201 @@
+"""`extend --method auto`: plan, probe, short comparison; every decision is said with the measurement behind it.
+
+Nothing named       the config decides, in no time: the first method that suits by its frequencies.
+auto, no training   the probe decides: the smallest loss on needles of the untrained model.
+auto, training      the probe's best few are trained for a share of the budget, and the comparison decides.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ropewalk.adapters.config import read_model_config
+from ropewalk.choose.comparison.budget import Budget
+from ropewalk.choose.comparison.candidates import OURS
+from ropewalk.choose.comparison.comparing import compare
+from ropewalk.choose.comparison.order import CompareOrder, frame_of
+from ropewalk.choose.probing import ProbePlan, probe
+from ropewalk.choose.suitability import suitable_methods
+from ropewalk.errors import DataError, OptionError
+from ropewalk.evals.store import write_record
+from ropewalk.result import MethodChoice
+from ropewalk.run.checkpoint import load_checkpoint
+from ropewalk.run.plan import check_target, target_of
+from ropewalk.run.training_data import paths_of
+from ropewalk.train.processes import started_together
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ropewalk.adapters.config import ModelConfig
+    from ropewalk.result import Probe, Ranking
+    from ropewalk.run.extension import Reporter
+    from ropewalk.run.runfile import RunFile
+
+AUTO = "auto"
+CHOICE = "choice.json"
+MOST = 3  # candidates of the short comparison
+SHARE = 0.1  # of the run's steps that each of them is trained for
+CONTEXTS = 8  # needle contexts of probe and comparison
+# They change no number, or belong to the run alone.
+OF_THE_RUN = ("save_every", "evaluate_every", "stop_when", "report_to", "warmup_steps", "micro_batch")
+
+
+def choose_from_config(run: RunFile, reporter: Reporter) -> str:
+    """The first method that suits by the config alone; nothing is measured.
+
+    Raises:
+        RopewalkError: The model cannot be extended to that length.
+    """
+    config = read_model_config(run.model)
+    config.require_unscaled()
+    target_length = target_of(run, config)
+    check_target(target_length, config)
+    first = suitable_methods(config.rope, target_length)[0]
+    reporter.stage(f"no method named: {first.method}, by the config alone ({first.because}); --method auto measures")
+    return first.method
+
+
+def choose_method(run: RunFile, folder: Path, held_out: Sequence[str], reporter: Reporter) -> MethodChoice:
+    """Measures which method a run should take, or reads what was chosen before.
+
+    Args:
+        run: Its method does not matter.
+        folder: Keeps probe, comparison and choice.
+        held_out: Text to measure, which is not trained on.
+        reporter: Hears of every decision.
+
+    Raises:
+        OptionError: Several processes, which would choose apart.
+        RopewalkError: See `probe` and `compare`.
+    """
+    if started_together():
+        raise OptionError(
+            "a method is chosen by one process, because several would choose apart; this command was launched as "
+            "several. Choose first: ropewalk compare. Then name what it says with --method."
+        )
+    config = read_model_config(run.model)
+    config.require_unscaled()
+    target_length = target_of(run, config)
+    check_target(target_length, config)
+    earlier = earlier_choice(folder / CHOICE, run, target_length)
+    if earlier is not None:
+        reporter.stage(f"method {earlier.method}, as chosen before")
+        return earlier
+    started = time.monotonic()
+    suits = [one for one in suitable_methods(config.rope, target_length) if one.suits == "suits"]
+    because = [f"plan: {len(suits)} methods suit by the config alone: {', '.join(one.method for one in suits)}"]
+    reporter.stage(because[-1])
+    probed = probe(
+        load_checkpoint(run.model),
+        config,
+        target_length,
+        plan=ProbePlan(contexts=CONTEXTS, cuts=2, slopes=(0.0,)),
+        progress=reporter.advance,
+    )
+    because.append(_probe_words(probed))
+    reporter.stage(because[-1])
+    method, ranking = probed.methods[0].method, None
+    if run.train.steps:
+        ranking = _compared(run, config, target_length, probed, folder / "comparison", held_out, reporter)
+        method = ranking.find(ranking.best).method_name
+        because.append(_comparison_words(ranking))
+        reporter.stage(because[-1])
+    chosen = MethodChoice(
+        model=run.model,
+        target_length=target_length,
+        steps=run.train.steps,
+        method=method,
+        because=tuple(because),
+        probe=probed,
+        ranking=ranking,
+        wall_seconds=time.monotonic() - started,
+    )
+    write_record(folder / CHOICE, chosen)
+    return chosen
+
+
+def earlier_choice(path: Path, run: RunFile, target_length: int) -> MethodChoice | None:
+    """What was chosen before for the same model, target and steps; None if nothing was."""
+    try:
+        found = MethodChoice.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValidationError):
+        return None
+    same = (found.model, found.target_length, found.steps) == (run.model, target_length, run.train.steps)
+    return found if same else None
+
+
+def finalists(probed: Probe) -> tuple[str, ...]:
+    """The two best untrained, and a third that is not shown to be behind."""
+    close = [row.method for row in probed.methods[2:] if row.behind.low <= 0]
+    return (*(row.method for row in probed.methods[:2]), *close)[:MOST]
+
+
+def _compared(
+    run: RunFile,
+    config: ModelConfig,
+    target_length: int,
+    probed: Probe,
+    folder: Path,
+    held_out: Sequence[str],
+    reporter: Reporter,
+) -> Ranking:
+    positions = run.positions.name if run.positions else "contiguous"
+    window = target_length if positions == "contiguous" else config.rope.trained_length
+
+    def order(files: Sequence[str]) -> CompareOrder:
+        return CompareOrder(
+            model=run.model,
+            target_length=target_length,
+            methods=finalists(probed),
+            positions=(positions,),
+            budget=Budget(max(1, math.ceil(SHARE * run.train.steps)), "steps"),
+            shares=(1.0,),
+            seeds=1,
+            rates=(run.train.learning_rate,),
+            batch=max(1, round(run.train.batch * window / target_length)),
+            data=tuple(path for path in paths_of(run.data)),
+            held_out=tuple(files),
+            entries=_entries(run),
+            contexts=CONTEXTS,
+            windows_per_document=1,
+            controls=False,
+        )
+
+    try:
+        frame_of(order(held_out))
+    except DataError as error:
+        if not held_out:
+            raise
+        reporter.stage(f"needles alone decide: {error}")
+        held_out = ()
+    return compare(order(held_out), folder, reporter)
+
+
+def _entries(run: RunFile) -> dict[str, Any]:
+    """What the run says of its training, without what a comparison sets itself."""
+    given = run.model_dump(include={"train", "data"}, exclude_unset=True)
+    ours = {tuple(name.split(".")) for name in OURS} | {("train", name) for name in OF_THE_RUN}
+    return {
+        section: {key: value for key, value in given.get(section, {}).items() if (section, key) not in ours}
+        for section in ("train", "data")
+    }
+
+
+def _probe_words(probed: Probe) -> str:
+    losses = ", ".join(f"{row.method} {row.needles.value:.3f}" for row in probed.methods[:MOST])
+    return (
+        f"probe: loss on answers at {probed.target_length:,} tokens, untrained, {probed.contexts} contexts: {losses} "
+        f"(as it is {probed.untouched.value:.3f})"
+    )
+
+
+def _comparison_words(ranking: Ranking) -> str:
+    scores = ", ".join(f"{one.candidate} {one.rungs[-1].score.value:.3f}" for one in ranking.candidates if one.rungs)
+    close = f"; not shown to be behind: {', '.join(ranking.close)}" if ranking.close else ""
+    return f"comparison: {ranking.score} after {ranking.budget}: {scores}; best {ranking.best}{close}"

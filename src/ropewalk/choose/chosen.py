@@ -1,0 +1,100 @@
+"""The method of `extend`, where its name stands for a choice: none named, `auto`, `searched`."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.adapters.config import read_model_config
+from ropewalk.choose.automatic import AUTO, CHOICE, choose_from_config, choose_method, earlier_choice
+from ropewalk.choose.searched import searched_choice
+from ropewalk.run.extension import Silent
+from ropewalk.run.flags import run_from_flags
+from ropewalk.run.output import RECORDS
+from ropewalk.run.plan import target_of
+from ropewalk.run.runfile import read_run
+from ropewalk.train.processes import is_first
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ropewalk.run.extension import Reporter
+    from ropewalk.run.runfile import RunFile
+
+SEARCHED = "searched"
+SEARCHED_FILE = "searched.toml"
+
+
+def with_method(
+    flags: Mapping[str, Any],
+    recipe: str | None,
+    output: Path,
+    held_out: Sequence[str],
+    reporter: Reporter,
+    *,
+    search: str,
+    evaluations: int,
+) -> dict[str, Any]:
+    """The flags with a method's own name, whatever was named.
+
+    Args:
+        flags: In the shape of a run file.
+        recipe: A run file that they are laid over.
+        output: The folder of the extended checkpoint; what is measured lies beside it until that is complete.
+        held_out: Text that is not trained on.
+        reporter: Hears of decisions.
+        search: For `searched`.
+        evaluations: For `searched`.
+
+    Raises:
+        RopewalkError: What cannot be measured, or run.
+    """
+    named = flags.get("method", {}).get("name")
+    if named not in (None, AUTO, SEARCHED) or (named is None and (recipe or "method" in flags)):
+        return dict(flags)
+    open_flags = {key: value for key, value in flags.items() if key != "method"}
+    run = run_from_flags(open_flags, recipe)
+    if named is None:
+        return open_flags | {"method": {"name": choose_from_config(run, reporter if is_first() else Silent())}}
+    folder = choosing_folder(output)
+    if named == AUTO:
+        known = earlier_choice(output / RECORDS / CHOICE, run, target_of(run, read_model_config(run.model)))
+        chosen = known or choose_method(run, folder, held_out, reporter)
+        return open_flags | {"method": {"name": chosen.method}}
+    return open_flags | {"method": _searched(run, folder, output, search, evaluations, reporter)}
+
+
+def keep_choice(output: Path) -> None:
+    """Moves what a choice rests on into the records of the finished checkpoint."""
+    folder = choosing_folder(output)
+    for name in (CHOICE, SEARCHED_FILE):
+        if (folder / name).is_file() and (output / RECORDS).is_dir():
+            shutil.copyfile(folder / name, output / RECORDS / name)
+    if (output / RECORDS).is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def choosing_folder(output: Path) -> Path:
+    """Where probe, comparison and search lie until the checkpoint is complete."""
+    return output.with_name(output.name + ".choosing")
+
+
+def _searched(
+    run: RunFile, folder: Path, output: Path, search: str, evaluations: int, reporter: Reporter
+) -> dict[str, Any]:
+    kept = output / RECORDS / SEARCHED_FILE
+    if kept.is_file():
+        method: dict[str, Any] = read_run(str(kept))["method"]
+        return method
+    target_length = target_of(run, read_model_config(run.model))
+    choice = searched_choice(
+        run.model,
+        target_length,
+        folder / "search",
+        search=search,
+        evaluations=evaluations,
+        file=folder / SEARCHED_FILE,
+        reporter=reporter,
+    )
+    return choice.model_dump()

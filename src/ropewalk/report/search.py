@@ -1,0 +1,94 @@
+"""Searches for people: what they found on needles that they never saw, and how they got there."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from ropewalk.report import style
+from ropewalk.report.png import write_png
+from ropewalk.report.probe import bracketed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ropewalk.result import SearchComparison
+
+COLOURS = {"taper": "#0072B2", "evolution": "#D55E00"}
+
+
+def search_table(found: SearchComparison) -> Table:
+    """What was found, and methods that need no search, the best first."""
+    table = Table(
+        title=f"{found.model}, untrained at {found.target_length:,} tokens: loss on answers, {found.contexts} fresh "
+        "contexts of key-value records",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("frequencies")
+    for name in ("nats/answer token", "behind the best"):
+        table.add_column(name, justify="right")
+    for point in found.fresh:
+        table.add_row(point.name, bracketed(point.needles), bracketed(point.behind) if point.behind.value else "-")
+    return table
+
+
+def search_words(found: SearchComparison) -> str:
+    """What the searches rest on."""
+    parts = [
+        f"{one.search}: {min(one.losses):.3f} on its own needles after {len(one.losses):,} evaluations"
+        + (f" ({', '.join(f'{name} {value:.3g}' for name, value in one.found.items())})" if one.found else "")
+        for one in found.trajectories
+    ]
+    return "; ".join(parts) + ". Fresh contexts come from another seed than the searches' own."
+
+
+def search_figure(found: SearchComparison) -> Figure:
+    """The smallest loss so far against evaluations, for each search."""
+    figure = Figure(figsize=(7.2, 4.4), facecolor="white")
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.11, right=0.97, top=0.9, bottom=0.2)
+    for one in found.trajectories:
+        colour = COLOURS.get(one.search, style.colour(one.search))
+        numbers = range(1, len(one.losses) + 1)
+        axes.plot(numbers, one.losses, ".", color=colour, alpha=0.25, markersize=4)
+        axes.plot(numbers, one.best, color=colour, linewidth=1.8, label=one.search)
+    best = [min(one.losses) for one in found.trajectories]
+    axes.set_ylim(min(best) - 0.05 * abs(min(best)), 1.5 * max(one.losses[0] for one in found.trajectories))
+    axes.set_title("Smallest loss on needles so far", loc="left", fontsize=10.5, color=style.INK)
+    axes.set_xlabel("evaluations", fontsize=style.FONT["size"], color=style.INK)
+    axes.set_ylabel("nats per answer token", fontsize=style.FONT["size"], color=style.INK)
+    axes.grid(visible=True, axis="y", color=style.GRID, linewidth=0.8)
+    axes.legend(frameon=False)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    figure.text(0.02, 0.02, figure_caption(found), fontsize=8, color=style.INK)
+    return figure
+
+
+def figure_caption(found: SearchComparison) -> str:
+    """What lines and points are."""
+    return (
+        f"{found.model}, {found.trained_length:,} to {found.target_length:,} tokens, untrained. Points: candidates; "
+        "lines: the best so far."
+    )
+
+
+def write_search_figure(found: SearchComparison, path: Path) -> None:
+    """Writes the figure as PNG, with the fingerprint of its record.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    content = found.model_dump_json(include={"trajectories", "model"})
+    metadata = {
+        "Title": f"ropewalk: searches for {found.model} at {found.target_length:,} tokens",
+        "Description": figure_caption(found),
+        "Software": f"ropewalk {found.environment.ropewalk}",
+        "ropewalk:results": hashlib.sha256(content.encode()).hexdigest()[:16],
+    }
+    write_png(search_figure(found), path, metadata)

@@ -1,0 +1,32 @@
+"""How `extend` came to its method where none was named."""
+
+from __future__ import annotations
+
+from ropewalk.result.probe import Probe
+from ropewalk.result.ranking import Ranking
+from ropewalk.result.records import FORMAT_VERSION, Record
+
+
+class MethodChoice(Record):
+    """A choice with everything that it rests on.
+
+    Attributes:
+        model: What was asked for.
+        target_length: Tokens.
+        steps: Of the run that it is for.
+        method: The name that was chosen.
+        because: What was decided at each stage, and the measurement behind it.
+        probe: Forward passes, if there were any.
+        ranking: The short comparison, if there was one.
+        wall_seconds: Of choosing.
+    """
+
+    format_version: int = FORMAT_VERSION
+    model: str
+    target_length: int
+    steps: int
+    method: str
+    because: tuple[str, ...]
+    probe: Probe | None = None
+    ranking: Ranking | None = None
+    wall_seconds: float = 0.0
