@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ropewalk.cells.intervals import crossed_interval, widening
+from ropewalk.cells.intervals import crossed_interval, summed_interval, widening
 from ropewalk.errors import MeasurementError
 from ropewalk.statistics import Interval
 
@@ -104,3 +104,16 @@ def test_the_widening_is_students_t_over_the_plain_bootstrap():
 def test_a_table_without_documents_or_with_gaps_is_refused(table):
     with pytest.raises(MeasurementError, match="an interval over seeds and documents needs a finite number"):
         crossed_interval(table, np.random.default_rng(0))
+
+
+def test_a_sum_over_tables_draws_the_same_seeds_for_all_of_them():
+    rng = np.random.default_rng(5)
+    shift = rng.normal(size=(3, 1))
+    tables = [shift + 0.01 * rng.normal(size=(3, count)) for count in (6, 9)]
+    both = summed_interval(tables, np.random.default_rng(2), units=("documents", "contexts"))
+    one, other = (crossed_interval(table, np.random.default_rng(2)) for table in tables)
+    assert both.value == pytest.approx(one.value + other.value)
+    width, apart = both.high - both.low, np.hypot(one.high - one.low, other.high - other.low)
+    assert width == pytest.approx(one.high - one.low + other.high - other.low, rel=0.05)
+    assert width > 1.2 * apart, "seeds drawn for each table apart would make the sum too sure of itself"
+    assert both.method == "bootstrap over 3 seeds and 6 documents and 9 contexts, widened as Student's t"

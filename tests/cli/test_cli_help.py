@@ -40,6 +40,11 @@ PROMISED = {
         *("--set", "--json", "--cite"),
     },
     "plan": {"--to", "--gpu", "--gpus", "--json"},
+    "compare": {
+        *("--to", "--methods", "--positions", "--budget", "--seeds", "--rates", "--data", "--held-out", "--output"),
+        *("-o", "--json"),
+    },
+    "search": {"--to", "--search", "--evaluations", "--output", "-o", "--json"},
     "reproduce": {"--quick", "--output", "-o", "--keep-models", "--so-far", "--json"},
 }
 

@@ -61,7 +61,9 @@ def choose_from_config(run: RunFile, reporter: Reporter) -> str:
     return first.method
 
 
-def choose_method(run: RunFile, folder: Path, held_out: Sequence[str], reporter: Reporter) -> MethodChoice:
+def choose_method(
+    run: RunFile, folder: Path, held_out: Sequence[str], reporter: Reporter, *, contexts: int = CONTEXTS
+) -> MethodChoice:
     """Measures which method a run should take, or reads what was chosen before.
 
     Args:
@@ -69,6 +71,7 @@ def choose_method(run: RunFile, folder: Path, held_out: Sequence[str], reporter:
         folder: Keeps probe, comparison and choice.
         held_out: Text to measure, which is not trained on.
         reporter: Hears of every decision.
+        contexts: Needle contexts of probe and comparison.
 
     Raises:
         OptionError: Several processes, which would choose apart.
@@ -95,14 +98,14 @@ def choose_method(run: RunFile, folder: Path, held_out: Sequence[str], reporter:
         load_checkpoint(run.model),
         config,
         target_length,
-        plan=ProbePlan(contexts=CONTEXTS, cuts=2, slopes=(0.0,)),
+        plan=ProbePlan(contexts=contexts, cuts=2, slopes=(0.0,)),
         progress=reporter.advance,
     )
     because.append(_probe_words(probed))
     reporter.stage(because[-1])
     method, ranking = probed.methods[0].method, None
     if run.train.steps:
-        ranking = _compared(run, config, target_length, probed, folder / "comparison", held_out, reporter)
+        ranking = _compared(run, config, target_length, probed, folder / "comparison", held_out, reporter, contexts)
         method = ranking.find(ranking.best).method_name
         because.append(_comparison_words(ranking))
         reporter.stage(because[-1])
@@ -144,6 +147,7 @@ def _compared(
     folder: Path,
     held_out: Sequence[str],
     reporter: Reporter,
+    contexts: int,
 ) -> Ranking:
     positions = run.positions.name if run.positions else "contiguous"
     window = target_length if positions == "contiguous" else config.rope.trained_length
@@ -162,7 +166,7 @@ def _compared(
             data=tuple(path for path in paths_of(run.data)),
             held_out=tuple(files),
             entries=_entries(run),
-            contexts=CONTEXTS,
+            contexts=contexts,
             windows_per_document=1,
             controls=False,
         )

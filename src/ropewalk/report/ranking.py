@@ -31,19 +31,19 @@ def ranking_table(ranking: Ranking) -> Table:
         box=None,
         pad_edge=False,
     )
-    table.add_column("candidate", overflow="fold")
-    for name in ("rate", "score (test)", "behind the best", f"text at {ranking.trained_length:,}, change", "cost"):
-        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("candidate")
+    for name in ("rate", "score, test", "behind the best", f"change at {ranking.trained_length:,}", "tokens", "s"):
+        table.add_column(name, justify="right")
     for one in ranking.candidates:
         table.add_row(
             ("> " if one.candidate == ranking.best else "  ") + one.candidate,
             "-" if one.learning_rate is None else f"{one.learning_rate:g}",
             *_measured(one, ranking),
-            _cost(one),
+            *_cost(one),
         )
     for control in ranking.controls:
         rest = (written(control.test), "", written(control.inside)) if control.failed is None else ("failed", "", "")
-        table.add_row(f"  {control.name}", "", *rest, _cost(control))
+        table.add_row(f"  {control.name}", "", *rest, *_cost(control))
     return table
 
 
@@ -53,8 +53,9 @@ def ranking_words(ranking: Ranking) -> str:
     return (
         f"Best: {ranking.best} (decided on the validation side{close}). Score: {ranking.score}; smaller is better. "
         f"Brackets: 95 % intervals over seeds and documents, paired where something is subtracted. Test texts and "
-        "needles of another seed were read once, by those that stood to the end. Cost: training tokens and seconds of "
-        "all its trainings and measurements, searches for its rate included."
+        "needles of another seed were read once, by those that stood to the end; of the others "
+        "the validation side at their last rung is shown. Tokens and seconds are those of all trainings and measurements "
+        "of a candidate, the search for its rate included."
     )
 
 
@@ -157,11 +158,13 @@ def _finish(axes: Any, label: str) -> None:
 
 
 def _measured(one: RankedCandidate, ranking: Ranking) -> tuple[str, str, str]:
-    if not one.stood:
-        return stop_words(one), "", ""
+    if one.failed is not None:
+        return "failed", "", ""
+    if one.stopped_at is not None:
+        return f"stopped at {one.stopped_at:,}", bracketed(one.rungs[-1].behind), ""
     behind = "-" if one.candidate == ranking.best else written(one.behind)
     return written(one.test), behind, written(one.inside)
 
 
-def _cost(one: RankedCandidate | ComparedControl) -> str:
-    return f"{short(one.tokens)} tok, {one.wall_seconds:,.0f} s"
+def _cost(one: RankedCandidate | ComparedControl) -> tuple[str, str]:
+    return short(one.tokens), f"{one.wall_seconds:,.0f}"

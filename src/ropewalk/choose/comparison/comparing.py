@@ -93,7 +93,7 @@ class Work:
         rungs: What each has reached.
         rates: Chosen learning rates.
         samples: By cell, seed and exam.
-        records: Of cells, by the candidate or control that they belong to.
+        records: Of cells by label, by the candidate or control that they belong to.
         data: Fingerprints of what the exams read.
     """
 
@@ -107,7 +107,7 @@ class Work:
         self.rungs: dict[str, list[RungRecord]] = {}
         self.rates: dict[str, RateRecord] = {}
         self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
-        self.records: dict[str, list[CellRecord]] = {}
+        self.records: dict[str, dict[str, CellRecord]] = {}
         self.data: dict[str, str] = {}
 
     def compare(self, searched: Choice | None) -> Work:
@@ -160,7 +160,7 @@ class Work:
             self.reporter.stage(f"{cell.label} failed and is left out: {self.failed[owner]}")
             return False
         self.samples.setdefault(cell.name, {})[cell.seed] = dict(done.samples)
-        self.records.setdefault(owner, []).append(done.record)
+        self.records.setdefault(owner, {})[cell.label] = done.record
         for name, data in done.data.items():
             self.data.setdefault(name, data)
         return True

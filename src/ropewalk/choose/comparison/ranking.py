@@ -28,7 +28,7 @@ def ranking_of(work: Work) -> Ranking:
     frame = work.frame
     order = sorted(work.candidates, key=partial(_place, work))
     best = order[0].name
-    records = [record for owner in work.records.values() for record in owner]
+    records = [record for owner in work.records.values() for record in owner.values()]
     return Ranking(
         model=frame.order.model,
         trained_length=frame.config.rope.trained_length,
@@ -64,7 +64,7 @@ def _place(work: Work, candidate: Candidate) -> tuple[bool, int, float]:
 
 
 def _ranked(work: Work, candidate: Candidate, best: Candidate) -> RankedCandidate:
-    name, records = candidate.name, work.records.get(candidate.name, [])
+    name, records = candidate.name, list(work.records.get(candidate.name, {}).values())
     found: dict[str, Estimate | None] = {}
     if _stood(work, candidate):
         steps = work.frame.steps
@@ -87,7 +87,7 @@ def _ranked(work: Work, candidate: Candidate, best: Candidate) -> RankedCandidat
 
 def _controls(work: Work) -> Iterator[ComparedControl]:
     for owner, name in ((UNTOUCHED, UNTOUCHED), (CONTROL, "same tokens at the old window")):
-        records = work.records.get(owner, [])
+        records = list(work.records.get(owner, {}).values())
         if records or owner in work.failed:
             yield ComparedControl(
                 name=name,

@@ -1,0 +1,131 @@
+"""Searches as method files, and the method of `extend` where none is named."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ropewalk.adapters.config import read_model_config
+from ropewalk.choose.automatic import choose_method, finalists
+from ropewalk.choose.chosen import choosing_folder, keep_choice, with_method
+from ropewalk.choose.search_comparison import compare_searches
+from ropewalk.choose.searched import check_search, evolution_of
+from ropewalk.data.corpus import standard_library
+from ropewalk.errors import OptionError, UnknownNameError
+from ropewalk.report.search import search_table, search_words
+from ropewalk.result import MethodChoice, SearchComparison
+from ropewalk.run.extension import Silent
+from ropewalk.run.flags import flags_as_run, run_from_flags
+from ropewalk.run.plan import build_method
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    found = compare_searches(
+        "builtin", 512, folder, searches=("taper", "evolution"), evaluations=4, contexts=2, reporter=Silent()
+    )
+    return folder, found
+
+
+def test_searches_are_judged_on_fresh_needles_beside_what_needs_no_search(searched):
+    folder, found = searched
+    assert {point.name for point in found.fresh} == {"taper", "evolution", "as it is", "yarn, no search"}
+    values = [point.needles.value for point in found.fresh]
+    assert values == sorted(values)
+    assert found.fresh[0].behind.value == 0.0
+    assert [len(one.losses) for one in found.trajectories] == [4, 4]
+    assert SearchComparison.model_validate_json((folder / "result.json").read_text()) == found
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    out = io.StringIO()
+    Console(file=out, width=100).print(search_table(found), search_words(found))
+    assert "taper" in out.getvalue()
+
+
+@pytest.mark.parametrize("search", ["taper", "evolution"])
+def test_a_method_file_extends_by_what_the_search_found(searched, search):
+    folder, found = searched
+    rope = read_model_config("builtin").rope
+    run = run_from_flags(flags_as_run(model="builtin", target_length=512), str(folder / f"{search}.toml"))
+    method = build_method(run.method, rope, 512)
+    trajectory = next(one for one in found.trajectories if one.search == search)
+    assert np.allclose(method.frequencies(rope), trajectory.frequencies, rtol=1e-12)
+    scale = method.attention_scale(rope, np.array([0]), 0)
+    assert scale[0] == pytest.approx(trajectory.attention_factor**2), "a factor on cos and sin is its square on logits"
+
+
+@pytest.mark.parametrize("evaluations", [4, 5, 64, 95, 96, 97, 300])
+def test_evolution_gets_exactly_the_evaluations_that_it_is_given(evaluations):
+    assert evolution_of(evaluations).evaluations == evaluations
+
+
+def test_a_search_that_cannot_be_is_refused():
+    with pytest.raises(UnknownNameError, match="no search is called 'tapir'; did you mean 'taper'"):
+        check_search("tapir", 300)
+    with pytest.raises(OptionError, match="at least 4 evaluations; got 3"):
+        check_search("taper", 3)
+
+
+def test_without_a_name_the_config_decides_and_says_so(tmp_path):
+    heard = Heard()
+    flags = flags_as_run(model="builtin", target_length=512)
+    found = with_method(flags, None, tmp_path / "out", (), heard, search="taper", evaluations=300)
+    assert found["method"] == {"name": "yarn"}
+    assert heard.stages == [
+        "no method named: yarn, by the config alone (resembling tokens are preferred up to 241 tokens); "
+        "--method auto measures"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "recipe"),
+    [(flags_as_run(model="builtin", method="linear"), None), (flags_as_run(model="builtin"), "cream")],
+)
+def test_what_is_named_is_taken_as_it_is(tmp_path, flags, recipe):
+    heard = Heard()
+    assert with_method(flags, recipe, tmp_path / "out", (), heard, search="taper", evaluations=300) == flags
+    assert heard.stages == []
+
+
+def test_auto_probes_compares_and_keeps_what_it_rests_on(tmp_path):
+    modules = standard_library(held_out=True).documents
+    for number, name in enumerate(sorted(modules)[:4]):
+        (tmp_path / f"{number}.txt").write_text(modules[name][:2400])
+    files = [str(tmp_path / f"{number}.txt") for number in range(4)]
+    flags = flags_as_run(model="builtin", target_length=512, steps=1, entries={"train.batch": 1})
+    run, output, heard = run_from_flags(flags), tmp_path / "out", Heard()
+    chosen = choose_method(run, choosing_folder(output), files, heard, contexts=2)
+    assert [words.split(":")[0] for words in chosen.because] == ["plan", "probe", "comparison"]
+    assert chosen.because == tuple(stage for stage in heard.stages if stage in chosen.because)
+    assert {one.method_name for one in chosen.ranking.candidates} == set(finalists(chosen.probe))
+    assert chosen.method == chosen.ranking.find(chosen.ranking.best).method_name
+    again = Heard()
+    assert choose_method(run, choosing_folder(output), files, again, contexts=2) == chosen
+    assert again.stages == [f"method {chosen.method}, as chosen before"]
+    (output / "ropewalk").mkdir(parents=True)
+    keep_choice(output)
+    assert MethodChoice.model_validate_json((output / "ropewalk" / "choice.json").read_text()) == chosen
+    assert not choosing_folder(output).exists()
+    resumed = with_method(
+        flags | {"method": {"name": "auto"}}, None, output, files, again, search="taper", evaluations=300
+    )
+    assert resumed["method"] == {"name": chosen.method}
+
+
+def test_several_processes_do_not_choose_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run = run_from_flags(flags_as_run(model="builtin", target_length=512, steps=1))
+    with pytest.raises(OptionError, match="a method is chosen by one process"):
+        choose_method(run, tmp_path, (), Silent())
