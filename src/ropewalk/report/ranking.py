@@ -54,8 +54,8 @@ def ranking_words(ranking: Ranking) -> str:
         f"Best: {ranking.best} (decided on the validation side{close}). Score: {ranking.score}; smaller is better. "
         f"Brackets: 95 % intervals over seeds and documents, paired where something is subtracted. Test texts and "
         "needles of another seed were read once, by those that stood to the end; of the others "
-        "the validation side at their last rung is shown. Tokens and seconds are those of all trainings and measurements "
-        "of a candidate, the search for its rate included."
+        "the validation side at their last rung is shown. Tokens and seconds are those of all trainings and "
+        "measurements of a candidate, the search for its rate included."
     )
 
 
