@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def test_auto_probes_compares_and_keeps_what_it_rests_on(tmp_path):
     for number, name in enumerate(sorted(modules)[:4]):
         (tmp_path / f"{number}.txt").write_text(modules[name][:2400])
     files = [str(tmp_path / f"{number}.txt") for number in range(4)]
-    flags = flags_as_run(model="builtin", target_length=512, steps=1, entries={"train.batch": 1})
+    text = Path(__file__).parents[1] / "reproduce" / "small.txt"  # the built-in modules take seconds to read
+    flags = flags_as_run(model="builtin", target_length=512, steps=1, data=[text], entries={"train.batch": 1})
     run, output, heard = run_from_flags(flags), tmp_path / "out", Heard()
     chosen = choose_method(run, choosing_folder(output), files, heard, contexts=2)
     assert [words.split(":")[0] for words in chosen.because] == ["plan", "probe", "comparison"]

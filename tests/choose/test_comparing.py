@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,9 @@ class Heard(Silent):
         self.steps += 1
 
 
+TRAINING_TEXT = Path(__file__).parents[1] / "reproduce" / "small.txt"
+
+
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("held-out")
@@ -58,6 +62,7 @@ def order(texts):
         seeds=1,
         rates=(1e-3,),
         batch=1,
+        data=(str(TRAINING_TEXT),),  # the built-in modules take seconds to read
         held_out=(str(texts),),
         entries={"train": {"precision": "float32"}},
         contexts=4,

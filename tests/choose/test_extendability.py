@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from ropewalk.result import Extendability
 from ropewalk.run.extension import Silent
 
 STEPS = (8, 16, 32)
+# The built-in modules take seconds to read.
+TRAINING_TEXT = Path(__file__).parents[1] / "reproduce" / "small.txt"
 
 
 def law(power: float, *, contexts: int = 12, noise: float = 0.0) -> np.ndarray:
@@ -75,7 +78,7 @@ def small_run():
         target_length=512,
         method={"name": "yarn"},
         train={"batch": 2, "micro_batch": 2, "precision": "float32"},
-        data={"window": 256},
+        data={"window": 256, "files": [str(TRAINING_TEXT)], "recall_share": 0.0},
     )
 
 
