@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from ropewalk.evals.store import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _KEY = 0x5A3E  # keeps this draw apart from all others
 BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -55,10 +58,7 @@ class SampleSet:
 
     def texts(self, tokenizer: Any) -> list[str]:
         """The samples as text; read again, each has `window` tokens or a few less, never more."""
-        documents = [
-            np.asarray(tokenizer.encode(text, add_special_tokens=False, verbose=False), dtype=np.int64)
-            for text in standard_library(held_out=False).documents.values()
-        ]
+        documents = _tokenised_modules(tokenizer)
         slots = [(n, start) for n, d in enumerate(documents) for start in range(0, len(d) - self.window, self.window)]
         if len(slots) < self.count:
             raise DataError(
@@ -75,6 +75,14 @@ class SampleSet:
             if len(found) == self.count:
                 break
         return found
+
+
+@lru_cache(maxsize=1)  # two million tokens take seconds, and every seed draws from the same ones
+def _tokenised_modules(tokenizer: Any) -> tuple[NDArray[np.int64], ...]:
+    return tuple(
+        np.asarray(tokenizer.encode(text, add_special_tokens=False, verbose=False), dtype=np.int64)
+        for text in standard_library(held_out=False).documents.values()
+    )
 
 
 def text_of(tokenizer: Any, tokens: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
