@@ -115,11 +115,15 @@ def test_a_contradictory_config_is_warned_about(run: Callable[..., Any], model: 
         "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10_000.0},
     }
     folder = model(**config)
-    warnings = json.loads(run("inspect", folder, "--json").out)["warnings"]
-    assert any("disagree" in warning for warning in warnings)
-    shown = " ".join(run("inspect", folder).out.split())
-    for warning in warnings:
-        assert f"Warning: {' '.join(warning.split())}" in shown
+    found = json.loads(run("inspect", folder, "--json").out)
+    assert any("disagree" in warning for warning in found["warnings"])
+    outcome = run("inspect", folder)
+    shown = " ".join(outcome.out.split())
+    for finding in found["findings"]:
+        words = " ".join(f"{finding['message']}. {finding['fix']}".split())
+        assert f"{finding['severity'].capitalize()}: {words}" in shown
+    assert outcome.exit_code == 2  # which of two settings counts cannot be told
+    assert "rope_parameters and rope_scaling disagree on factor, rope_type" in outcome.paragraph
 
 
 @pytest.mark.parametrize("config", [VERSION_4, VERSION_5, NEOX], ids=["4", "5", "neox"])

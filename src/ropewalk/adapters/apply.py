@@ -14,16 +14,18 @@ from ropewalk.adapters import attention, files, selftest
 from ropewalk.adapters.carriers import Carrier, attention_factor, carrier
 from ropewalk.adapters.config import (
     RECORD,
-    RECORD_VERSION,
     ModelConfig,
     loaded_config,
     read_model_config,
     resolve_source,
 )
+from ropewalk.adapters.doctor import require_sound
 from ropewalk.adapters.families import SLIDING
 from ropewalk.adapters.inference_map import refuse_mapped
+from ropewalk.adapters.record import method_record
+from ropewalk.adapters.source import require_outside
 from ropewalk.adapters.spelling import both_spellings, rope_parameters, transformers_4_refuses
-from ropewalk.errors import ModelError, OptionError, OutputError
+from ropewalk.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +75,7 @@ class _Plan:
         changes: dict[str, Any] = {
             "rope_parameters": rope_parameters(text, self.carrier.rope_parameters),
             "max_position_embeddings": self.carrier.max_position_embeddings,
-            RECORD: record(self.method, rope, self.target_length),
+            RECORD: method_record(self.method, rope, self.target_length),
         }
         if text.get("original_max_position_embeddings") is not None:
             changes["original_max_position_embeddings"] = rope.trained_length
@@ -180,13 +182,15 @@ def extend_checkpoint(
 
     Raises:
         OptionError: A target that is below the trained window.
-        ModelError: No such model, a family that ropewalk does not extend, or a model that is scaled already.
+        ModelError: No such model, a broken one, a family that ropewalk does not extend, or one that is scaled already.
         CarrierError: The method cannot be written exactly.
         OutputError: The output exists, lies inside the source, or cannot be written.
         SelfTestError: A model with the new config does not compute the method; nothing is left behind.
     """
-    plan = _plan(read_model_config(source), method, target_length)
+    config = read_model_config(source)
     origin, target = resolve_source(source), Path(output)
+    require_sound(config)
+    plan = _plan(config, method, target_length)
     require_outside(origin, target)
     with files.whole_folder(target, overwrite=overwrite) as partial:
         files.bring_weights(origin, partial, link=link, bring=bring)
@@ -195,35 +199,6 @@ def extend_checkpoint(
         files.set_tokenizer_length(partial, target_length)
         checked = selftest.check_folder(partial, plan.method, plan.config, target_length)
     return plan.report(checked)
-
-
-def require_outside(origin: Path, target: Path) -> None:
-    """Raises OutputError for an output inside its source."""
-    if target.resolve() == origin.resolve() or origin.resolve() in target.resolve().parents:
-        raise OutputError(f"the output must lie outside the source, which stays as it is; got {target}. Name another.")
-
-
-def record(method: Method, rope: Rope, target_length: int) -> dict[str, Any]:
-    """What ropewalk writes into a config about an extension; `recorded_method` reads it."""
-    return {
-        "format_version": RECORD_VERSION,
-        "method": method.name,
-        "options": method.options,
-        "target_length": target_length,
-        "rope": {"head_dim": rope.head_dim, "base": rope.base, "trained_length": rope.trained_length},
-    }
-
-
-def recorded_method(config: ModelConfig) -> Method | None:
-    """The method that a config records, or None.
-
-    Raises:
-        UnknownNameError: The method is not installed here.
-    """
-    if config.extension is None:
-        return None
-    options = {key: tuple(v) if isinstance(v, list) else v for key, v in config.extension["options"].items()}
-    return methods.get(config.extension["method"])(**options)
 
 
 def replace_rotary(model: PreTrainedModel) -> None:

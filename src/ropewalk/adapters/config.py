@@ -109,9 +109,9 @@ class ModelConfig:
 
     def warnings(self) -> tuple[str, ...]:
         """What in this config contradicts itself or is commonly misread; empty when nothing does."""
-        from ropewalk.adapters.contradictions import find
+        from ropewalk.adapters.doctor import config_warnings
 
-        return find(self)
+        return config_warnings(self)
 
     def require_unscaled(self) -> None:
         """Raises AlreadyScaledError when the rotary embedding is scaled already."""

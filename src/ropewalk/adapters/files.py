@@ -133,6 +133,16 @@ def bring_weights(
         shutil.copytree(folder, target / folder.name)
 
 
+def link_or_copy(file: Path, target: Path) -> bool:
+    """Links a file, or copies it where the file system cannot link; whether it is a link."""
+    try:
+        os.link(file.resolve(), target)  # hub caches hold symbolic links; a hard link to one would break with the cache
+    except OSError:
+        shutil.copyfile(file, target)
+        return False
+    return True
+
+
 def _other_folders(origin: Path) -> list[Path]:
     """Folders of a checkpoint that belong to it and hold no weights: those would be another form of the old model."""
     found = []

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoTokenizer
 
 from ropewalk.adapters import files
-from ropewalk.adapters.apply import recorded_method
 from ropewalk.adapters.attention import attach
 from ropewalk.adapters.config import read_model_config, resolve_source
+from ropewalk.adapters.doctor import require_sound
+from ropewalk.adapters.foreign import adopted
 from ropewalk.adapters.inference_map import apply_map, refuse_mapped
 from ropewalk.adapters.quantize import four_bits
+from ropewalk.adapters.record import recorded_method
 from ropewalk.adapters.spelling import both_spellings
+from ropewalk.adapters.trust import REMOTE_CODE, allowed
 from ropewalk.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
@@ -35,8 +38,11 @@ def load_model(
     attention: str | None = None,
     quantize: bool = False,
     inference_map: RelativeMap | str | None = None,
+    exempt_layers: int = 2,
 ) -> PreTrainedModel:
     """Loads a causal language model, ready to evaluate; an attention scale that ropewalk recorded is applied.
+
+    A release of Entropy-ABF (rope type `eabf`, arXiv 2401.07004) is computed as its paper says, or as its code does.
 
     Args:
         source: `builtin`, a folder, or a hub id.
@@ -46,16 +52,25 @@ def load_model(
         quantize: Hold the weights of linear layers in 4 bits, to train adapters beside them; needs a GPU.
         inference_map: `rerope`, `leaky-rerope`, `self-extend` or such a map with its options: for comparison, on a
             checkpoint that nothing has extended. Such a model can be neither saved nor extended.
+        exempt_layers: Of a release of Entropy-ABF alone: first layers whose logits stay as they are. 2 as the paper
+            says; 0 as its released code computes, which scales all layers.
 
     Raises:
         UnknownNameError: No inference map has that name.
         OptionError: 4 bits without a GPU or without bitsandbytes.
-        ModelError: No such model, its files do not load, or the inference map does not fit it.
+        ModelError: No such model, its files are broken or do not load, or the inference map does not fit it.
         NoRopeError: The model's positions are not rotary.
     """
-    config = read_model_config(source)
+    found = read_model_config(source)
     path = resolve_source(source)
-    options: dict[str, Any] = {"attn_implementation": attention} if attention else {}
+    require_sound(found)
+    config = adopted(found, exempt_layers=exempt_layers)
+    # Said either way: where it is left open, transformers asks on the terminal.
+    options: dict[str, Any] = {"trust_remote_code": allowed(REMOTE_CODE)}
+    if config is not found:
+        options["config"] = CONFIG_MAPPING[config.raw["model_type"]].from_dict(dict(config.raw))
+    if attention:
+        options["attn_implementation"] = attention
     if quantize:
         options |= four_bits(dtype, device)
     try:
@@ -81,7 +96,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """
     path = resolve_source(source)
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=allowed(REMOTE_CODE))
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
         raise ModelError(
             f"a model needs a tokenizer to read text with; {path} has none that loads ({str(error).splitlines()[0]}). "

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ropewalk.adapters import files
-from ropewalk.adapters.apply import ExtensionReport, extend_checkpoint, extend_model, require_outside
+from ropewalk.adapters.apply import ExtensionReport, extend_checkpoint, extend_model
 from ropewalk.adapters.config import read_model_config, resolve_source
 from ropewalk.adapters.load import load_model, save_model
 from ropewalk.adapters.shards import Change, copy_changed, read_header
+from ropewalk.adapters.source import require_outside
 from ropewalk.errors import ModelError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import importlib.resources
 import re
 from pathlib import Path
 
-from ropewalk.errors import ModelError
+from ropewalk.errors import ModelError, OutputError
 
 BUILTIN = "builtin"
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
@@ -49,3 +49,14 @@ def _from_hub(name: str, *, config_only: bool) -> Path:
             f"a model must be a folder, a hub id or '{BUILTIN}'; there is no folder '{name}', and the hub gave no "
             f"model of that name ({reason}). Check the spelling, the network, or give a folder."
         ) from error
+
+
+def is_here(source: str | Path) -> bool:
+    """Whether all files of a model are on this machine: of a hub id perhaps the JSON files alone are."""
+    return str(source) == BUILTIN or Path(source).expanduser().is_dir()
+
+
+def require_outside(origin: Path, target: Path) -> None:
+    """Raises OutputError for an output inside its source."""
+    if target.resolve() == origin.resolve() or origin.resolve() in target.resolve().parents:
+        raise OutputError(f"the output must lie outside the source, which stays as it is; got {target}. Name another.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.lengths import parse_lengths, parse_names
+from ropewalk.cli.settings import ALLOW_PICKLE, TRUST_REMOTE_CODE
 from ropewalk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def evaluate(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in DIR.")] = False,
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help=ALLOW_PICKLE)] = False,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_REMOTE_CODE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure perplexity, the gain from more context, and retrieval.
@@ -76,10 +79,12 @@ def evaluate(
     chosen = parse_names("tasks", tasks) if tasks is not None else ()
     prompts = _parse_ruler(ruler or ())
     texts = tuple(data or ())
+    from ropewalk.adapters.trust import allowing
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.progress import LiveReporter
 
-    with LiveReporter() as reporter:
+    trusted = allowing(pickle=allow_pickle, remote_code=trust_remote_code)
+    with trusted, LiveReporter() as reporter:
         told: dict[str, Any] = {
             "seed": seed,
             "output": output,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ropewalk.cli.settings import ALLOW_PICKLE
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -58,6 +60,7 @@ def export(
     whole: Annotated[
         bool, typer.Option("--whole", help="With --check: prompts as long as the windows, which takes long.")
     ] = False,
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help=ALLOW_PICKLE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Write an extended checkpoint for an engine, and check it.
@@ -67,6 +70,7 @@ def export(
     tables and logits of a folder, or of a GGUF file in llama.cpp itself, with the method: exit code 1 on FAIL.
     """
     from ropewalk.adapters import hide_progress_bars
+    from ropewalk.adapters.trust import allowing
     from ropewalk.cli.output import show, show_json
     from ropewalk.errors import OptionError
     from ropewalk.run.parity import check as run_check
@@ -78,16 +82,18 @@ def export(
         )
     hide_progress_bars()
     if check:
-        compared = run_check(model, engine, source=source, whole=whole)
+        with allowing(pickle=allow_pickle):
+            compared = run_check(model, engine, source=source, whole=whole)
         if as_json:
             show_json(compared.model_dump(mode="json"))
         else:
             show(parity_table(compared.cells), "", f"{compared.verdict}: {compared.reason}.")
         raise typer.Exit(UNMET if compared.verdict == "FAIL" else 0)
-    folder, result = _written(
-        model, str(to), output, carrier=carrier, approximate=approximate, overwrite=overwrite, copy=copy,
-        dtype=dtype, pre=pre,
-    )  # fmt: skip
+    with allowing(pickle=allow_pickle):
+        folder, result = _written(
+            model, str(to), output, carrier=carrier, approximate=approximate, overwrite=overwrite, copy=copy,
+            dtype=dtype, pre=pre,
+        )  # fmt: skip
     if as_json:
         show_json(result.model_dump(mode="json"))
     else:

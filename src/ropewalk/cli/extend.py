@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropewalk.cli.lengths import parse_length
-from ropewalk.cli.settings import parse_settings
+from ropewalk.cli.settings import ALLOW_PICKLE, parse_settings
 
 if TYPE_CHECKING:
     from ropewalk.result import ExtensionResult
@@ -98,6 +98,7 @@ def extend(
     ] = False,
     search: Annotated[str, typer.Option(metavar="NAME", help="For --method searched: taper or evolution.")] = "taper",
     evaluations: Annotated[int, typer.Option(metavar="N", help="For --method searched: candidates.")] = 300,
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help=ALLOW_PICKLE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Extend a model's context window, train it if asked, and save it.
@@ -107,6 +108,7 @@ def extend(
     held-out modules for the built-in model, --gate-data for any other; and on public tasks, with --gate-tasks.
     """
     from ropewalk.choose.chosen import keep_choice, with_method
+    from ropewalk.adapters.trust import allowing
     from ropewalk.cli.gate import gate_settings, require_pass, show_gate
     from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
@@ -140,7 +142,7 @@ def extend(
             if value is not None
         },
     )
-    with LiveReporter() as reporter:
+    with allowing(pickle=allow_pickle), LiveReporter() as reporter:
         flags = with_method(flags, recipe, output, gate_data or (), reporter, search=search, evaluations=evaluations)
         result = extend_from_flags(
             flags, output, recipe=recipe, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter

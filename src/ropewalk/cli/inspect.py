@@ -1,40 +1,94 @@
-"""`ropewalk inspect`: what a model's config alone says about its window. Reads no weights, imports no torch."""
+"""`ropewalk inspect`: what a model's files say about its window, and what is wrong with them. Imports no torch."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropewalk.errors import ModelError
+from ropewalk.cli.settings import ALLOW_PICKLE, TRUST_REMOTE_CODE, parse_settings
+from ropewalk.errors import ModelError, OptionError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from ropewalk.adapters.config import ModelConfig
+    from ropewalk.adapters.doctor import Finding
 
 KIBIBYTE = 1024
+SEVERITIES = ("error", "warning", "note")
+# What a user can say that no file does, with the least value.
+TOLD = {"trained_length": 2, "exempt_layers": 0}
 
 
 def inspect(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, a hub id, or 'builtin'.")],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write a copy to OUT in which everything is repaired that is certain.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", help="The repaired copy.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="What the files do not say: trained_length, exempt_layers; repeatable."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help=ALLOW_PICKLE)] = False,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_REMOTE_CODE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Show window, rotary pairs and cache size from a model's config.
+    """Show window, rotary pairs and cache size of a model, and what is wrong with its files.
 
-    Warns where the config contradicts itself. Exit code 2 where the model has no rotary embedding.
+    Reads the config, the other JSON files, and the headers of weight files. Every finding comes with its fix;
+    docs/doctor.md lists all rules. Exit code 2 where an error was found or the model has no rotary embedding.
     """
     from ropewalk.adapters.config import read_model_config
+    from ropewalk.adapters.doctor import examine, refuse
+    from ropewalk.adapters.source import is_here
+    from ropewalk.adapters.trust import allowing
     from ropewalk.cli.output import facts, note, show, show_json
 
-    config = read_model_config(model)
+    if fix != (output is not None):
+        raise OptionError("a repaired copy needs --fix and a place for it; got one of them. Say --fix -o OUT.")
+    told = _told(settings or ())
+    with allowing(pickle=allow_pickle, remote_code=trust_remote_code):
+        config = read_model_config(model)
+        findings = examine(config, told=told, settings_only=not is_here(model))
+        if output is not None:
+            _write_repaired(config, output, told, overwrite=overwrite)
+            return
     if as_json:
-        show_json(summary(config))
-        return
-    show(f"{config.model_type} in {config.path}", "", facts(described(config)))
-    note("Why not", [reason] if (reason := refusal(config)) else [])
-    note("Warning", config.warnings())
+        show_json(summary(config, findings))
+    else:
+        show(f"{config.model_type} in {config.path}", "", facts(described(config)))
+        note("Why not", [reason] if (reason := refusal(config)) else [])
+        for severity in SEVERITIES:
+            note(severity.capitalize(), (found.sentence for found in findings if found.severity == severity))
+    refuse(config, findings)
 
 
-def summary(config: ModelConfig) -> dict[str, Any]:
+def _told(settings: Iterable[str]) -> dict[str, int]:
+    told = parse_settings(settings, example="--set trained_length=4096")
+    for key, value in told.items():
+        if key not in TOLD:
+            raise unknown_name("thing that a checkpoint can be told", key, TOLD)
+        if not isinstance(value, int) or isinstance(value, bool) or value < TOLD[key]:
+            raise OptionError(f"{key} must be a whole number of at least {TOLD[key]}; got {value}.")
+    return told
+
+
+def _write_repaired(config: ModelConfig, output: Path, told: dict[str, int], *, overwrite: bool) -> None:
+    from ropewalk.adapters.doctor.repair import write_repaired
+    from ropewalk.cli.output import note, show
+
+    repaired = write_repaired(config, output, told=told, overwrite=overwrite)
+    show(f"{output}: {len(repaired)} repaired, weights linked where that is possible.")
+    note("Repaired", (f"{found.message} ({found.rule})" for found in repaired))
+
+
+def summary(config: ModelConfig, findings: Sequence[Finding]) -> dict[str, Any]:
     """Everything that `inspect` knows, ready for JSON; lengths in tokens, pairs counted from the fastest."""
     from ropewalk.analysis.pairs import incomplete_pairs
 
@@ -60,8 +114,33 @@ def summary(config: ModelConfig) -> dict[str, Any]:
         "key_value_bytes_per_token": config.key_value_bytes_per_token,
         "key_value_bytes_at_window": config.key_value_bytes(config.declared_length),
         "refused_because": refusal(config),
-        "warnings": list(config.warnings()),
+        "scaled_by": scaled_by(config),
+        "warnings": [found.message for found in findings if found.severity != "note"],
+        "findings": [
+            {
+                "rule": found.rule,
+                "severity": found.severity,
+                "message": found.message,
+                "fix": found.fix,
+                "can_be_repaired": found.repair is not None,
+            }
+            for found in findings
+        ],
     }
+
+
+def scaled_by(config: ModelConfig) -> str | None:
+    """The method that a config declares and ropewalk did not write, with what it leaves open; None without one."""
+    from ropewalk.adapters.foreign import read_foreign
+
+    foreign = read_foreign(config)
+    if foreign is None:
+        return None
+    notes = "; ".join(foreign.notes)
+    if foreign.method is None:
+        return notes
+    reached = f"{foreign.method.describe(foreign.rope)}, to {foreign.target_length:,} tokens"
+    return f"{reached} ({notes})" if notes else reached
 
 
 def refusal(config: ModelConfig) -> str | None:
@@ -78,6 +157,8 @@ def described(config: ModelConfig) -> list[tuple[str, str]]:
     """The same for people: name and sentence."""
     rope = config.rope
     rows = [("Window", _window(config)), ("Base", f"{rope.base:,.10g}"), ("Scaling", _scaling(config))]
+    if declared := scaled_by(config):
+        rows.append(("Scaled by", declared))
     if config.extension:
         rows.append(("Extended by", f"ropewalk, method {config.extension.get('method')}"))
     rotated = f"{rope.pairs}" + ("" if rope.head_dim == config.head_size else f" ({_partial(config)})")

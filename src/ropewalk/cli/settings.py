@@ -10,6 +10,9 @@ from ropewalk.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+ALLOW_PICKLE = "Read weights from pickle files, which can run code: for makers that you trust."
+TRUST_REMOTE_CODE = "Run Python code that lies in the checkpoint: for makers that you trust."
+
 
 def parse_settings(items: Iterable[str], *, example: str = "--set factor=8") -> dict[str, Any]:
     """Options by name.

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ropewalk import adapters
-from ropewalk.adapters.apply import recorded_method
+from ropewalk.adapters.config import scaling_type
+from ropewalk.adapters.foreign import adopted, read_foreign
+from ropewalk.adapters.foreign import target_length_of as target_length_of
+from ropewalk.adapters.record import recorded_method
 from ropewalk.errors import ModelError, OptionError
 from ropewalk.run.device import default_device
 from ropewalk.run.output import OutputFolder
@@ -56,14 +59,13 @@ def load_checkpoint(model: str | Path, *, name: str | None = None, dtype: torch.
         name: What the user calls it, if not so.
         dtype: Number format to compute in.
     """
-    config = adapters.read_model_config(model)
-    method = recorded_method(config)
+    config = adopted(adapters.read_model_config(model))
     loaded = adapters.load_model(model, dtype=dtype, device=default_device())  # fetches the files of a hub id
     return Checkpoint(
         model=loaded,
         tokenizer=adapters.load_tokenizer(model),
         name=name or str(model),
-        method=method.describe(config.rope) if method else UNTOUCHED,
+        method=method_of(config),
         trained_length=config.rope.trained_length,
         target_length=target_length_of(config),
         weights=weights_fingerprint(config.path),
@@ -71,9 +73,17 @@ def load_checkpoint(model: str | Path, *, name: str | None = None, dtype: torch.
     )
 
 
-def target_length_of(config: ModelConfig) -> int:
-    """Tokens of a model's window as it is now."""
-    return int((config.extension or {}).get("target_length", config.declared_length))
+def method_of(config: ModelConfig) -> str:
+    """What was done to a model, in a phrase: by ropewalk, or by others as its config declares; else `untouched`."""
+    method = recorded_method(config)
+    if method is not None:
+        return method.describe(config.rope)
+    foreign = read_foreign(config)
+    if foreign is None:
+        return UNTOUCHED
+    if foreign.method is None:
+        return f"{scaling_type(config.declared_scaling or {})}, as its config declares"
+    return f"{foreign.method.describe(foreign.rope)}, as its config declares"
 
 
 def reference_of(model: str | Path, given: str | Path | None) -> str | Path:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ropewalk import adapters
 from ropewalk.adapters import files
-from ropewalk.adapters.apply import require_outside
 from ropewalk.adapters.export import choose, find_engine, read_subject
 from ropewalk.adapters.export.folder import weight_notes
 from ropewalk.adapters.export.twins import applied_twin, exported_twin
+from ropewalk.adapters.source import require_outside
 from ropewalk.errors import CarrierError, ModelError
 from ropewalk.evals.parity import ModelRunner, compare, spread_prompts, within_tolerance
 from ropewalk.result import ExportResult

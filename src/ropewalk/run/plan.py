@@ -55,9 +55,11 @@ def resolve(run: RunFile) -> Plan:
         RopewalkError: A choice that cannot be: see the kinds in `ropewalk.errors`.
     """
     from ropewalk.adapters.config import read_model_config, resolve_source
+    from ropewalk.adapters.doctor import require_sound
 
     source = resolve_source(run.model)
     config = read_model_config(source)
+    require_sound(config)
     config.require_unscaled()
     target_length = target_of(run, config)
     check_target(target_length, config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ def write_folder(form: Form, subject: Subject, folder: Path, *, copy: bool) -> s
         if file.name in changes:
             copy_changed(file, target, changes[file.name])
         elif file.suffix in files.WEIGHTS and not copy:
-            linked &= _linked(file, target)
+            linked &= files.link_or_copy(file, target)
         else:
             shutil.copy2(file, target)
 
@@ -73,16 +72,6 @@ def write_folder(form: Form, subject: Subject, folder: Path, *, copy: bool) -> s
     files.write_json(folder / _CONFIG, exported_config(form, subject))
     files.set_tokenizer_length(folder, subject.target_length)
     return "changed" if changes else "linked" if linked else "copied"
-
-
-def _linked(file: Path, target: Path) -> bool:
-    """Links a file, or copies it where the file system cannot link; whether it is a link."""
-    try:
-        os.link(file.resolve(), target)  # hub caches hold symbolic links; a hard link to one would break with the cache
-    except OSError:
-        shutil.copyfile(file, target)
-        return False
-    return True
 
 
 def _weight_changes(form: Form, subject: Subject) -> dict[str, Mapping[str, RowScale]]:

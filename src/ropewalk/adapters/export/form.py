@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ropewalk.adapters.apply import recorded_method
 from ropewalk.adapters.carriers import attention_factor, candidates, container, declared_length
 from ropewalk.adapters.carriers.staircase import staircase
 from ropewalk.adapters.config import read_model_config, resolve_source
+from ropewalk.adapters.doctor import require_sound
 from ropewalk.adapters.families import supported_family
+from ropewalk.adapters.foreign import adopted
+from ropewalk.adapters.record import recorded_method
 from ropewalk.errors import ModelError
 
 if TYPE_CHECKING:
@@ -86,12 +88,15 @@ class Form:
 
 
 def read_subject(source: str | Path) -> Subject:
-    """Reads an extended checkpoint's config.
+    """Reads an extended checkpoint's config; a release of Entropy-ABF counts as one.
 
     Raises:
-        ModelError: No such model, one that ropewalk did not extend, or one with a config inside its config.
+        ModelError: No such model, a broken one, one that ropewalk did not extend, or one with a text_config.
     """
     config = read_model_config(source)
+    folder = resolve_source(source)
+    require_sound(config)
+    config = adopted(config)
     method = recorded_method(config)
     if method is None or config.extension is None:
         raise ModelError(
@@ -100,7 +105,7 @@ def read_subject(source: str | Path) -> Subject:
         )
     if config.text is not config.raw:
         raise ModelError("a model with a text_config inside cannot be exported yet; export its language model.")
-    return Subject(resolve_source(source), config, method, int(config.extension["target_length"]))
+    return Subject(folder, config, method, int(config.extension["target_length"]))
 
 
 def table_forms(subject: Subject, *, static_window: bool = False) -> Iterator[Form]:
