@@ -56,6 +56,11 @@ def is_here(source: str | Path) -> bool:
     return str(source) == BUILTIN or Path(source).expanduser().is_dir()
 
 
+def hub_id(source: str) -> str | None:
+    """A source as an id with an owner on the hub, or None where it is something else."""
+    return source if "/" in source and not is_here(source) and _HUB_ID.match(source) else None
+
+
 def require_outside(origin: Path, target: Path) -> None:
     """Raises OutputError for an output inside its source."""
     if target.resolve() == origin.resolve() or origin.resolve() in target.resolve().parents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropewalk import adapters
@@ -13,11 +14,10 @@ from ropewalk.adapters.source import require_outside
 from ropewalk.errors import CarrierError, ModelError
 from ropewalk.evals.parity import ModelRunner, compare, spread_prompts, within_tolerance
 from ropewalk.result import ExportResult
+from ropewalk.run.card import write_export_card
 from ropewalk.run.output import RECORDS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ropewalk.adapters.export import Engine, Form, Subject
     from ropewalk.result import ParityCell
 
@@ -79,6 +79,9 @@ def export(
         )
         (partial / RECORDS).mkdir(exist_ok=True)
         (partial / RECORDS / RECORD).write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
+        # A command that names a place on this machine says nothing to the readers of a card.
+        shown = result.model_copy(update={"serve": engine.serve(Path(target.name), subject)})
+        write_export_card(subject.folder, partial, shown)
     return target, result
 
 

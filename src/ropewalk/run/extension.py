@@ -13,6 +13,7 @@ from ropewalk import adapters
 from ropewalk.errors import OptionError, OutputError
 from ropewalk.evals.environment import environment
 from ropewalk.result import ExtensionResult, ModelRecord
+from ropewalk.run.card import write_card
 from ropewalk.run.device import default_device
 from ropewalk.run.gate import prepare_gate
 from ropewalk.run.output import CHECKPOINTS, RECORDS, OutputFolder
@@ -126,6 +127,7 @@ def run_extension(
         checked = prepared.run(folder.partial, tell) if prepared else None
         result = _result(plan, report, trained, checked, time.monotonic() - started)
         (folder.partial / RECORDS / "result.json").write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
+        write_card(plan.source, folder.partial, result, folder.partial_run_file.read_text("utf-8"))
         folder.complete()
     except BaseException as error:
         kept = last_complete_checkpoint(folder.partial / CHECKPOINTS) is not None

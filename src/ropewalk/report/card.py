@@ -1,0 +1,168 @@
+"""The model card of an extended checkpoint: README.md with the front matter that the hub reads. From records alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.report.markdown import markdown_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ropewalk.method import Paper
+    from ropewalk.result import ExportResult, ExtensionResult, GateCheck, GateResult
+
+LICENCE_KEYS = ("license", "license_name", "license_link")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that was extended.
+
+    Attributes:
+        name: What people call it; no path.
+        hub_id: Its id on the hub, or None where it is not known.
+        licence: Entries of its front matter about the licence, as they stand; empty where there are none.
+        readme: Name of its own README beside the card, or None without one.
+    """
+
+    name: str
+    hub_id: str | None = None
+    licence: Mapping[str, str] = field(default_factory=dict)
+    readme: str | None = None
+
+
+def card(
+    result: ExtensionResult,
+    base: Base,
+    papers: Iterable[Paper],
+    recipe: Mapping[str, str],
+    *,
+    export: ExportResult | None = None,
+) -> str:
+    """The whole card.
+
+    Args:
+        result: What the extension did.
+        base: What it was made from.
+        papers: What it rests on, each once.
+        recipe: Settings of the training by their names, none of them a place; empty without training.
+        export: What was exported, where the folder is an export; its commands must name no place.
+    """
+    found = result.model
+    parts = [
+        front_matter(result, base),
+        f"# {base.name}, extended to {found.target_length:,} tokens\n",
+        f"`{base.name}` was trained with a window of {found.trained_length:,} tokens. ropewalk extended it to "
+        f"{found.target_length:,} by {found.method}.\n",
+        "## What was done\n",
+        _done(result, recipe, export),
+        "## Evidence\n",
+        *evidence(result),
+        "## How to use it\n",
+        *serving(result, export),
+        "## Licence\n",
+        _licence(base),
+        "## Papers\n",
+        "```bibtex\n" + "\n\n".join(dict.fromkeys(paper.bibtex for paper in papers)) + "\n```",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def front_matter(result: ExtensionResult, base: Base) -> str:
+    """The YAML that the hub reads. Values are written as JSON, which is YAML."""
+    method = result.model.method.split(",", 1)[0]
+    entries: dict[str, Any] = {
+        **base.licence,
+        **({"base_model": base.hub_id} if base.hub_id else {}),
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["ropewalk", "long-context", "rope", method],
+    }
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items()]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _done(result: ExtensionResult, recipe: Mapping[str, str], export: ExportResult | None) -> str:
+    trained = f"{result.steps:,} steps, {result.tokens:,} tokens" if result.steps else "none; no weight was changed"
+    rows = [
+        ("method", result.model.method),
+        ("window", f"{result.model.trained_length:,} -> {result.model.target_length:,} tokens"),
+        ("training", trained),
+        ("carrier in config.json", export.carrier if export else result.carrier),
+    ]
+    rows += recipe.items()
+    if result.losses:
+        change = f"{result.losses[0]:.3f} at first, {result.losses[-1]:.3f} at last"
+        rows.append(("loss, nats per supervised token", change))
+    if export:
+        rows.append(("written for", f"{export.engine}, {'exact' if export.loses is None else export.loses}"))
+    notes = [f"- {note[0].upper()}{note[1:]}." for note in (*result.notes, *(export.notes if export else ()))]
+    return markdown_table(("", ""), rows) + ("\n" + "\n".join(notes) + "\n" if notes else "")
+
+
+def evidence(result: ExtensionResult) -> Iterator[str]:
+    """What was measured; a sentence where nothing was."""
+    checked = "; ".join(result.self_test) or "none"
+    yield f"Self-test after the extension: {checked}.\n"
+    gate = result.gate
+    if gate is None or not gate.checks:
+        yield (
+            "Nothing was measured on text, so nothing here says that the window is *used*: run `ropewalk evaluate` at "
+            "the new length before relying on it.\n"
+        )
+        return
+    yield f"Short-context gate: **{gate.verdict}** ({gate.reason}).\n"
+    yield _gate_table(gate)
+
+
+def _gate_table(gate: GateResult) -> str:
+    rows = [row for check in gate.checks for row in _gate_row(check)]
+    head = ("compared with", ">change", ">95 % bounds", "unit", ">margin", ">n", "verdict")
+    return markdown_table(head, rows)
+
+
+def _gate_row(check: GateCheck) -> Iterator[tuple[str, ...]]:
+    change = check.change
+    if change is None:
+        yield f"{check.reference}, {check.subject}", "-", "-", "-", f"{check.margin:g}", "-", check.verdict
+        return
+    yield (
+        f"{check.reference}, {check.subject}",
+        f"{change.value:+.4f}",
+        f"{change.low:+.4f} to {change.high:+.4f}",
+        change.unit,
+        f"{check.margin:g}",
+        f"{change.samples} ({change.failed} failed)",
+        check.verdict,
+    )
+
+
+def serving(result: ExtensionResult, export: ExportResult | None) -> Iterator[str]:
+    """Commands, `DIR` standing for this folder."""
+    if export:
+        yield f"```\n{export.serve}\n```\n"
+        return
+    if result.exact:
+        yield (
+            "transformers computes the whole method from config.json:\n\n```python\nfrom transformers import "
+            'AutoModelForCausalLM\n\nmodel = AutoModelForCausalLM.from_pretrained("DIR")\n```\n'
+        )
+    else:
+        yield (
+            "The attention scale varies with the position, which config.json cannot say: plain transformers computes "
+            "the frequencies alone, this the whole method:\n\n```python\nimport ropewalk\n\n"
+            'model = ropewalk.load("DIR")\n```\n'
+        )
+    commands = "\n".join(f"ropewalk export DIR --to {engine}" for engine in ("vllm", "sglang"))
+    yield f"For a serving engine, which reads config.json in its own way:\n\n```\n{commands}\n```\n"
+
+
+def _licence(base: Base) -> str:
+    name = base.licence.get("license_name") or base.licence.get("license")
+    if not name:
+        return f"The licence of `{base.name}` is not stated in its files; it applies here, too. Find out before use.\n"
+    beside = f" Its own page is kept as [{base.readme}]({base.readme})." if base.readme else ""
+    return f"That of `{base.name}`: {name}.{beside}\n"
