@@ -21,8 +21,10 @@ from PIL import Image
 from rich.console import Console
 
 from ropewalk import methods, positions
+from ropewalk.adapters import doctor
 from ropewalk.analysis import relative_maps
 from ropewalk.method import DOCSTRING_LABELS, Method, OverlayMethod
+from ropewalk.report.doctor import doctor_page
 from ropewalk.report.families import SCALE, families_page
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import drawn_fingerprint, write_reproduction_figure
@@ -217,6 +219,7 @@ def pages() -> dict[Path, str]:
     """Every page that this script writes, as it should be."""
     return {
         PAGE: page(),
+        ROOT / "docs" / "doctor.md": doctor_page(doctor.rules(), doctor.NOT_VISIBLE),
         FAMILIES_PAGE: families_page(census()),
         README: filled(
             README,
