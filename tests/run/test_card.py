@@ -11,7 +11,7 @@ from huggingface_hub import metadata_load
 
 from ropewalk.adapters.source import resolve_source
 from ropewalk.report.card import Base, card
-from ropewalk.result import DemoResult
+from ropewalk.result import DemoResult, Estimate, GateCheck, GateResult
 from ropewalk.run.api import extend
 from ropewalk.run.card import front_matter_of
 from ropewalk.run.export import export
@@ -79,10 +79,20 @@ def test_the_numbers_of_a_card_are_those_of_the_record(demo):
     assert f"{demo.steps:,} steps, {demo.tokens:,} tokens" in text
     assert f"{demo.losses[0]:.3f} at first, {demo.losses[-1]:.3f} at last" in text
     assert "| batch | 8 |" in text
-    assert demo.gate is not None
-    for check in demo.gate.checks:
-        assert f"{check.change.value:+.4f} | {check.change.low:+.4f} to {check.change.high:+.4f}" in text
-    assert f"**{demo.gate.verdict}**" in text
+    assert "Nothing was measured on text" in text
+
+
+def test_the_gate_of_a_card_shows_change_bounds_margin_and_n(demo):
+    change = Estimate(
+        measure="nll_change", protocol="p", unit="nats/token", length=256, value=0.0123, low=-0.01, high=0.0345,
+        interval="t", samples=40, failed=1,
+    )  # fmt: skip
+    check = GateCheck(subject="text", reference="original", verdict="PASS", reason="r", margin=0.05, change=change)
+    gate = GateResult(verdict="PASS", reason="within the margin", checks=(check,))
+    text = card(demo.model_copy(update={"gate": gate}), Base("builtin"), [], {})
+    assert "Short-context gate: **PASS** (within the margin)" in text
+    row = "| original, text | +0.0123 | -0.0100 to +0.0345 | nats/token | 0.05 | 40 (1 failed) | PASS |"
+    assert row in text
 
 
 def test_a_licence_that_nobody_states_is_said_to_be_unknown(demo):

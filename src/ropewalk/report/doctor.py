@@ -63,11 +63,6 @@ def doctor_page(rules: Iterable[DoctorRule], not_visible: Mapping[str, str]) -> 
     """
     rows = [(f"`{rule.name}`", rule.severity, rule.law, rule.source) for rule in rules]
     hidden = "\n".join(f"- **{trap}** {words}" for trap, words in not_visible.items())
-    return "\n".join(
-        [HEAD, "## Rules\n", markdown_table(("rule", "severity", "what must hold, and why", "source"), rows)]
-        + [
-            "## Not visible in a folder\n",
-            "Traps of live models. Tests show that ropewalk's own code is not caught.\n",
-            hidden + "\n",
-        ]
-    )
+    parts = [HEAD, "## Rules\n", markdown_table(("rule", "severity", "what must hold, and why", "source"), rows)]
+    parts += ["## Not visible in a folder\n", "Traps of live models, and what ropewalk does.\n", hidden + "\n"]
+    return "\n".join(parts)
