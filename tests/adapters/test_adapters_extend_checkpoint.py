@@ -48,10 +48,12 @@ def test_weights_are_copied_and_what_would_be_stale_is_left_behind(base, tmp_pat
     assert names(tmp_path) == ["base", "long"]
 
 
-def test_weights_are_never_read(base, tmp_path):
-    (base / "model.safetensors").write_bytes(b"no weights at all")
+def test_weights_are_never_read_but_for_their_headers(base, tmp_path):
+    header = b'{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}'
+    content = len(header).to_bytes(8, "little") + header + b"no weights at al"
+    (base / "model.safetensors").write_bytes(content)
     extend_checkpoint(base, tmp_path / "long", "entropy-abf", TARGET)
-    assert (tmp_path / "long" / "model.safetensors").read_bytes() == b"no weights at all"
+    assert (tmp_path / "long" / "model.safetensors").read_bytes() == content
 
 
 def test_the_config_holds_both_spellings_and_the_record(base, tmp_path):

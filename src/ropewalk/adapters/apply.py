@@ -189,8 +189,8 @@ def extend_checkpoint(
     """
     config = read_model_config(source)
     origin, target = resolve_source(source), Path(output)
-    require_sound(config)
     plan = _plan(config, method, target_length)
+    require_sound(config)
     require_outside(origin, target)
     with files.whole_folder(target, overwrite=overwrite) as partial:
         files.bring_weights(origin, partial, link=link, bring=bring)

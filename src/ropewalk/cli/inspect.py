@@ -39,7 +39,7 @@ def inspect(
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_REMOTE_CODE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Show window, rotary pairs and cache size of a model, and what is wrong with its files.
+    """Show a model's window, and what is wrong with its files.
 
     Reads the config, the other JSON files, and the headers of weight files. Every finding comes with its fix;
     docs/doctor.md lists all rules. Exit code 2 where an error was found or the model has no rotary embedding.

@@ -21,7 +21,8 @@ FOLDER: list[Rule] = []
 _file = partial(rule, FOLDER)
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_PICKLE = ".bin"
+_NO_WEIGHTS = ("training_args.bin", "optimizer.bin")  # what a Trainer leaves beside them
 _SHOWN = 3
 _LAYOUT = "safetensors format: eight bytes, a JSON header, the tensors"
 # transformers writes int(1e30) where a tokenizer has no limit.
@@ -86,7 +87,7 @@ def _two_sets(case: Case) -> Iterator[Found]:
 @_file("pickle-only", "error", "Python's pickle documentation: loading can run any code")
 def _pickle_only(case: Case) -> Iterator[Found]:
     """Weights must be safetensors: a pickle file can run code when it is read."""
-    pickles = sorted(file.name for file in _files(case) if file.suffix in _PICKLES and "training" not in file.name)
+    pickles = [file.name for file in _files(case) if file.suffix == _PICKLE and file.name not in _NO_WEIGHTS]
     if pickles and not _safetensors(case) and not _shards(case) and not allowed(PICKLE):
         yield Found(
             f"the weights are in pickle files alone ({_some(pickles)}), which can run code when they are read",
