@@ -16,8 +16,11 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from ropewalk.adapters import load_model, read_model_config
 from ropewalk.adapters.config import parse_config
 from ropewalk.adapters.doctor.repair import write_repaired
+from ropewalk.adapters.export import read_subject
 from ropewalk.adapters.foreign import adopted, read_foreign, target_length_of
 from ropewalk.adapters.record import recorded_method
+from ropewalk.errors import ModelError
+from ropewalk.run.checkpoint import method_of
 
 BASE = {
     "model_type": "llama",
@@ -155,3 +158,18 @@ def test_a_repaired_release_says_its_reading_and_loads_as_ours(released, tmp_pat
             ).max()
             == 0
         )
+
+
+def test_an_export_of_a_release_asks_which_reading_is_meant(released, tmp_path):
+    with pytest.raises(ModelError, match="an export must know which layers are scaled"):
+        read_subject(released)
+    write_repaired(read_model_config(released), tmp_path / "ours", told={"exempt_layers": 2})
+    assert read_subject(tmp_path / "ours").method.exempt_layers == 2
+
+
+def test_a_release_can_be_evaluated_and_is_called_by_its_method(released):
+    config = adopted(read_model_config(released))
+    assert method_of(config) == "entropy-abf, base 500000 (was 10000), exempt layers 2"
+    assert method_of(config_of(SCALINGS["yarn"])) == "yarn, factor 16, as its config declares"
+    assert method_of(config_of({"type": "magic", "factor": 2.0})) == "magic, as its config declares"
+    assert method_of(config_of(None)) == "untouched"

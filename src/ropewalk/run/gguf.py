@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ropewalk.adapters import files
-from ropewalk.adapters.apply import require_outside
 from ropewalk.adapters.export import choose
 from ropewalk.adapters.gguf import GGUF_ENGINES
 from ropewalk.adapters.gguf.engine import MODELFILE, modelfile
+from ropewalk.adapters.source import require_outside
 from ropewalk.errors import OptionError
 from ropewalk.result import ExportResult
 from ropewalk.run.export import RECORD, source_subject

@@ -88,7 +88,7 @@ class Form:
 
 
 def read_subject(source: str | Path) -> Subject:
-    """Reads an extended checkpoint's config; a release of Entropy-ABF counts as one.
+    """Reads an extended checkpoint's config.
 
     Raises:
         ModelError: No such model, a broken one, one that ropewalk did not extend, or one with a text_config.
@@ -96,7 +96,12 @@ def read_subject(source: str | Path) -> Subject:
     config = read_model_config(source)
     folder = resolve_source(source)
     require_sound(config)
-    config = adopted(config)
+    if adopted(config) is not config:
+        raise ModelError(
+            f"an export must know which layers are scaled, and Entropy-ABF's paper and released code differ in that; "
+            f"{config.path} has the released spelling. Write it anew with `ropewalk inspect DIR --fix -o OUT --set "
+            "exempt_layers=2` (the paper) or `exempt_layers=0` (the code), and export that."
+        )
     method = recorded_method(config)
     if method is None or config.extension is None:
         raise ModelError(
