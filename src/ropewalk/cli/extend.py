@@ -107,8 +107,8 @@ def extend(
     end the short-context gate compares it with the original on text up to the trained window, where there is text: the
     held-out modules for the built-in model, --gate-data for any other; and on public tasks, with --gate-tasks.
     """
-    from ropewalk.choose.chosen import keep_choice, with_method
     from ropewalk.adapters.trust import allowing
+    from ropewalk.choose.chosen import keep_choice, with_method
     from ropewalk.cli.gate import gate_settings, require_pass, show_gate
     from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
