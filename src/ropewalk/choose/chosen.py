@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from ropewalk.adapters.config import read_model_config
+from ropewalk.adapters.config import read_model_config, resolve_source
+from ropewalk.adapters.doctor import require_sound
 from ropewalk.choose.automatic import AUTO, CHOICE, choose_from_config, choose_method, earlier_choice
 from ropewalk.choose.searched import searched_choice
 from ropewalk.run.extension import Silent
@@ -55,6 +56,7 @@ def with_method(
         return dict(flags)
     open_flags = {key: value for key, value in flags.items() if key != "method"}
     run = run_from_flags(open_flags, recipe)
+    require_sound(read_model_config(resolve_source(run.model)))  # nothing is said of a model that cannot be extended
     if named is None:
         return open_flags | {"method": {"name": choose_from_config(run, reporter if is_first() else Silent())}}
     folder = choosing_folder(output)
