@@ -115,7 +115,7 @@ def test_a_gate_left_out_and_asked_for_at_once_is_refused(run, checkpoint, flag,
     ],
 )
 def test_an_impossible_gate_is_refused_in_one_paragraph(run, checkpoint, flags, words, tmp_path):
-    done = extend(run, checkpoint, "--to", 128, *flags, "-o", tmp_path / "long")
+    done = extend(run, checkpoint, "--to", 128, "--method", "yarn", *flags, "-o", tmp_path / "long")
     assert done.exit_code == 2
     assert words in done.paragraph
     assert done.err.startswith("Error: ")

@@ -161,11 +161,29 @@ def test_a_control_without_training_is_refused(checkpoints, gate_file, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+def spoilt(content: bytes) -> bytes:
+    """A safetensors file with its header and no numbers: all bits of its tensors are set."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    return content[:start] + b"\xff" * (len(content) - start)
+
+
+def turned(content: bytes) -> bytes:
+    """A whole safetensors file whose tensors have other shapes than the model's."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    for name, entry in header.items():
+        if name != "__metadata__":
+            entry["shape"] = [1, *entry["shape"]]
+    written = json.dumps(header).encode()
+    return len(written).to_bytes(8, "little") + written + content[start:]
+
+
 def test_without_text_the_gate_is_skipped_and_no_weight_is_read(checkpoints, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     for file in checkpoints["qwen3"].iterdir():
-        (source / file.name).write_bytes(b"no weights" if file.suffix == ".safetensors" else file.read_bytes())
+        content = file.read_bytes()
+        (source / file.name).write_bytes(spoilt(content) if file.suffix == ".safetensors" else content)
     gate = run_extension(run_of(source), tmp_path / "long", gate=settings()).gate
     assert gate.verdict == "SKIPPED"
     assert gate.reason == "no text that the model was not trained on; give some with --gate-data FILE"
@@ -187,7 +205,8 @@ def test_a_gate_that_cannot_measure_leaves_the_extension_standing(checkpoints, g
     source = tmp_path / "source"
     source.mkdir()
     for file in checkpoints["qwen3"].iterdir():
-        (source / file.name).write_bytes(b"no weights" if file.suffix == ".safetensors" else file.read_bytes())
+        content = file.read_bytes()
+        (source / file.name).write_bytes(turned(content) if file.suffix == ".safetensors" else content)
     gate = run_extension(run_of(source), tmp_path / "long", gate=settings(gate_file)).gate
     assert gate.verdict == "SKIPPED"
     assert gate.reason.startswith(

@@ -12,7 +12,7 @@ import torch
 from runs import tiny_settings, tiny_windows
 
 from ropewalk.adapters.head import Head
-from ropewalk.cells.measuring import _that_matters
+from ropewalk.cells.measuring import what_matters
 from ropewalk.cells.runs import recipe
 from ropewalk.data.collate import IGNORED, SHIFT_WEIGHTS, WEIGHTS, collate
 from ropewalk.data.gaps import GapWeights
@@ -145,8 +145,8 @@ def test_the_test_before_a_run_knows_weights(tiny_llama):
 
 def test_a_run_without_gaps_is_written_down_as_ever_and_one_with_them_says_so():
     plain, weighed = recipe("reproduce-cream"), recipe("reproduce-cream", train={"gap": {"weight": 3.0}})
-    assert "gap" not in _that_matters(plain)["train"], "cells that are there already stay what they are"
-    assert _that_matters(weighed)["train"]["gap"] == {"weight": 3.0, "repeats": False}
+    assert "gap" not in what_matters(plain)["train"], "cells that are there already stay what they are"
+    assert what_matters(weighed)["train"]["gap"] == {"weight": 3.0, "repeats": False}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ this third one is said and decides nothing, because models exceed it inside the 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ropewalk import methods
@@ -78,7 +79,9 @@ def judged(name: str, method: Method, rope: Rope, target_length: int) -> Suitabi
     reasons = []
     if new_angles:
         reasons.append(f"{new_angles} of {rope.pairs} pairs meet angles that training never showed")
-    if fastest > SLOWED:
+    if math.isinf(fastest):
+        reasons.append("no pair turns any more: the causal mask alone tells positions, once it is tuned")
+    elif fastest > SLOWED:
         reasons.append(f"the fastest pair turns {fastest:.3g} times slower, so neighbours look alike until it is tuned")
     if far < target_length:
         reasons.append(f"resembling tokens are preferred up to {far:,} tokens")
@@ -89,7 +92,7 @@ def judged(name: str, method: Method, rope: Rope, target_length: int) -> Suitabi
         described=method.describe(rope),
         suits=suits,
         new_angles=new_angles,
-        fastest_stretch=fastest,
+        fastest_stretch=None if math.isinf(fastest) else fastest,
         reach=far,
         because="; ".join(reasons) or "no new angles, and fast pairs turn as they did",
     )

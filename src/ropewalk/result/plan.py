@@ -45,7 +45,7 @@ class Suitability(Record):
         described: With its numbers.
         suits: `suits` as it is, `after training`, or `in part`.
         new_angles: Pairs that meet angles at the target length which training never showed.
-        fastest_stretch: How many times slower the fastest pair turns.
+        fastest_stretch: How many times slower the fastest pair turns; None where it stands still.
         reach: Distance up to which resembling tokens are preferred, tokens; at most the target.
         because: In words.
     """
@@ -54,7 +54,7 @@ class Suitability(Record):
     described: str
     suits: Suits
     new_angles: int
-    fastest_stretch: float
+    fastest_stretch: float | None
     reach: int
     because: str
 
