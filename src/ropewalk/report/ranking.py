@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from ropewalk.report import style
+from ropewalk.report.figures import label_ends
 from ropewalk.report.plan import short
 from ropewalk.report.png import write_png
 from ropewalk.report.probe import bracketed
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
     from ropewalk.result import ComparedControl, Estimate, RankedCandidate, Ranking
 
 FIGURE = "figure.png"
+LABEL_WIDTH = 22  # letters
 
 
 def ranking_table(ranking: Ranking) -> Table:
     """All candidates and controls, the best first."""
     table = Table(
         title=f"{ranking.model}, {ranking.trained_length:,} -> {ranking.target_length:,} tokens, "
-        f"{ranking.budget} each, {len(ranking.seeds)} seed(s)",
+        f"{ranking.budget} each, {_seeds(ranking)}",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -78,7 +81,7 @@ def ranking_figure(ranking: Ranking) -> Figure:
     shown = [one for one in ranking.candidates if one.rungs]
     figure = Figure(figsize=(11.0, 1.6 + 0.42 * max(5, len(shown))), facecolor="white")
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3, "width_ratios": (1.1, 1.0)})
-    figure.subplots_adjust(left=0.2, right=0.97, top=0.88, bottom=0.24)
+    figure.subplots_adjust(left=0.2, right=0.84, top=0.88, bottom=0.24)
     _draw_ranking(left, shown)
     _draw_pareto(right, ranking)
     figure.text(0.02, 0.02, figure_caption(ranking), fontsize=8, color=style.INK, va="bottom", wrap=True)
@@ -89,7 +92,7 @@ def figure_caption(ranking: Ranking) -> str:
     """What points and bars rest on."""
     return (
         f"{ranking.model}, {ranking.trained_length:,} to {ranking.target_length:,} tokens, {ranking.budget} each. "
-        f"Bars: 95 % intervals over {len(ranking.seeds)} seed(s) and documents.\nFilled: whole budget, test side. "
+        f"Bars: 95 % intervals over {_seeds(ranking)} and documents.\nFilled: whole budget, test side. "
         "Open: stopped early, validation side of its last rung, against the best of that rung."
     )
 
@@ -127,6 +130,7 @@ def _draw_pareto(axes: Any, ranking: Ranking) -> None:
     axes.set_title("Long against short", loc="left", fontsize=10.5, color=style.INK)
     points: list[tuple[str, RankedCandidate | ComparedControl]] = [(o.candidate, o) for o in ranking.candidates]
     points += [(control.name, control) for control in ranking.controls]
+    labels: list[tuple[float, str, str]] = []
     for name, one in points:
         if one.inside is None or one.text is None:
             continue
@@ -134,17 +138,16 @@ def _draw_pareto(axes: Any, ranking: Ranking) -> None:
         axes.plot([one.inside.low, one.inside.high], [one.text.value] * 2, color=colour, linewidth=1.2)
         axes.plot([one.inside.value] * 2, [one.text.low, one.text.high], color=colour, linewidth=1.2)
         axes.plot(one.inside.value, one.text.value, "o", color=colour, markersize=5)
-        axes.annotate(
-            name,
-            (one.inside.value, one.text.value),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=colour,
-        )
+        labels.append((one.text.value, "\n".join(textwrap.wrap(name, LABEL_WIDTH)), colour))
     axes.axvline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
     axes.set_ylabel(f"NLL at {ranking.target_length:,} tokens, nats per token", fontsize=style.FONT["size"])
     _finish(axes, f"change of NLL at {ranking.trained_length:,} tokens, nats per token")
+    label_ends(axes, labels, size=7.5)
+
+
+def _seeds(ranking: Ranking) -> str:
+    count = len(ranking.seeds)
+    return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
 def _finish(axes: Any, label: str) -> None:
