@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,23 @@ assert not {{"torch", "transformers", "datasets"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
     assert (tmp_path / "report.html").is_file()
+
+
+def test_evaluations_are_shown_in_the_card_of_an_extended_checkpoint(run: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    assert run("extend", "builtin", "--to", "512", "--method", "yarn", "--no-gate", "-o", str(folder)).exit_code == 0
+    (tmp_path / "one.txt").write_text("\n".join(f"def function_{i}(): return {i}" for i in range(200)))
+    (tmp_path / "small.toml").write_text(
+        'about = "Small."\nlengths = "ends"\ntasks = ["paired"]\n[sizes]\nwindows_per_document = 1\n'
+    )
+    chosen = ["--suite", str(tmp_path / "small.toml"), "--data", str(tmp_path / "one.txt"), "--lengths", "256,384"]
+    for model, result in ((str(folder), "long-result"), ("builtin", "builtin-result")):
+        outcome = run("evaluate", model, *chosen, "-o", str(tmp_path / result))
+        assert outcome.exit_code == 0, outcome.err
+    results = [str(tmp_path / name) for name in ("builtin-result", "long-result")]
+    outcome = run("report", *results, "--card", str(folder))
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    kept = json.loads((folder / "ropewalk" / "evidence.json").read_text("utf-8"))
+    assert [one["model"]["name"] for one in kept["evaluations"]] == ["long", "builtin"]
+    assert "untouched" in (folder / "README.md").read_text("utf-8")
+    assert run("report", results[0], "--card", str(folder)).exit_code == 2

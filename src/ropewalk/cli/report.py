@@ -15,12 +15,23 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The page; an earlier report is replaced.")
     ] = Path("report.html"),
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Show the results in the README.md of this checkpoint; writes no page."),
+    ] = None,
 ) -> None:
     """Write one self-contained HTML page about results.
 
     Several results stand side by side if they were measured on the same samples. The page needs no network.
     """
     from ropewalk.cli.output import show
+
+    if card is not None:
+        from ropewalk.run.evidence import put_evidence
+
+        put_evidence(card, results)
+        show(f"card {card / 'README.md'}")
+        return
     from ropewalk.run.report import write_report
 
     write_report(results, output)

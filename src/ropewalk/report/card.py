@@ -6,14 +6,16 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.report.card_evidence import evidence
 from ropewalk.report.markdown import markdown_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ropewalk.method import Paper
-    from ropewalk.result import ExportResult, ExtensionResult, GateCheck, GateResult
+    from ropewalk.result import EvaluationResult, ExportResult, ExtensionResult
 
+_TAKE_GGUF = ("llama.cpp", "ollama")
 LICENCE_KEYS = ("license", "license_name", "license_link")
 
 
@@ -40,6 +42,8 @@ def card(
     papers: Iterable[Paper],
     recipe: Mapping[str, str],
     *,
+    evaluations: Sequence[EvaluationResult] = (),
+    figure: str | None = None,
     export: ExportResult | None = None,
 ) -> str:
     """The whole card.
@@ -49,18 +53,20 @@ def card(
         base: What it was made from.
         papers: What it rests on, each once.
         recipe: Settings of the training by their names, none of them a place; empty without training.
+        evaluations: What was measured of it, first, and of others on the same samples.
+        figure: Name of their figure beside the card, or None without one.
         export: What was exported, where the folder is an export; its commands must name no place.
     """
     found = result.model
     parts = [
-        front_matter(result, base),
+        front_matter(result, base, gguf=export is not None and export.engine in _TAKE_GGUF),
         f"# {base.name}, extended to {found.target_length:,} tokens\n",
         f"`{base.name}` was trained with a window of {found.trained_length:,} tokens. ropewalk extended it to "
         f"{found.target_length:,} by {found.method}.\n",
         "## What was done\n",
         _done(result, recipe, export),
         "## Evidence\n",
-        *evidence(result),
+        *evidence(result, evaluations, figure),
         "## How to use it\n",
         *serving(result, export),
         "## Licence\n",
@@ -71,13 +77,19 @@ def card(
     return "\n".join(parts) + "\n"
 
 
-def front_matter(result: ExtensionResult, base: Base) -> str:
-    """The YAML that the hub reads. Values are written as JSON, which is YAML."""
+def front_matter(result: ExtensionResult, base: Base, *, gguf: bool = False) -> str:
+    """The YAML that the hub reads. Values are written as JSON, which is YAML.
+
+    Args:
+        result: What the extension did.
+        base: What it was made from.
+        gguf: The weights are a GGUF file, which transformers is not the library of.
+    """
     method = result.model.method.split(",", 1)[0]
     entries: dict[str, Any] = {
         **base.licence,
         **({"base_model": base.hub_id} if base.hub_id else {}),
-        "library_name": "transformers",
+        "library_name": "gguf" if gguf else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["ropewalk", "long-context", "rope", method],
     }
@@ -101,43 +113,6 @@ def _done(result: ExtensionResult, recipe: Mapping[str, str], export: ExportResu
         rows.append(("written for", f"{export.engine}, {'exact' if export.loses is None else export.loses}"))
     notes = [f"- {note[0].upper()}{note[1:]}." for note in (*result.notes, *(export.notes if export else ()))]
     return markdown_table(("", ""), rows) + ("\n" + "\n".join(notes) + "\n" if notes else "")
-
-
-def evidence(result: ExtensionResult) -> Iterator[str]:
-    """What was measured; a sentence where nothing was."""
-    checked = "; ".join(result.self_test) or "none"
-    yield f"Self-test after the extension: {checked}.\n"
-    gate = result.gate
-    if gate is None or not gate.checks:
-        yield (
-            "Nothing was measured on text, so nothing here says that the window is *used*: run `ropewalk evaluate` at "
-            "the new length before relying on it.\n"
-        )
-        return
-    yield f"Short-context gate: **{gate.verdict}** ({gate.reason}).\n"
-    yield _gate_table(gate)
-
-
-def _gate_table(gate: GateResult) -> str:
-    rows = [row for check in gate.checks for row in _gate_row(check)]
-    head = ("compared with", ">change", ">95 % bounds", "unit", ">margin", ">n", "verdict")
-    return markdown_table(head, rows)
-
-
-def _gate_row(check: GateCheck) -> Iterator[tuple[str, ...]]:
-    change = check.change
-    if change is None:
-        yield f"{check.reference}, {check.subject}", "-", "-", "-", f"{check.margin:g}", "-", check.verdict
-        return
-    yield (
-        f"{check.reference}, {check.subject}",
-        f"{change.value:+.4f}",
-        f"{change.low:+.4f} to {change.high:+.4f}",
-        change.unit,
-        f"{check.margin:g}",
-        f"{change.samples} ({change.failed} failed)",
-        check.verdict,
-    )
 
 
 def serving(result: ExtensionResult, export: ExportResult | None) -> Iterator[str]:

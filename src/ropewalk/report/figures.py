@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ropewalk.result import Estimate, EvaluationResult
 
 ACCURACIES = {"passkey_accuracy": ("pass key", "-", "o"), "key_value_accuracy": ("key-value", "--", "s")}
+FIGURE_MEASURES = ("perplexity", *ACCURACIES)
 # Labels closer than this share of the axis height would overlap.
 LABEL_GAP = 0.062
 # Below this ratio of largest to smallest perplexity three ticks a decade are too few.
@@ -262,7 +263,7 @@ def _basis(estimate: Estimate, what: str) -> str:
 
 
 def _check_same_data(results: Sequence[EvaluationResult]) -> None:
-    if not any(e.measure in ("perplexity", *ACCURACIES) for r in results for e in r.estimates):
+    if not any(e.measure in FIGURE_MEASURES for r in results for e in r.estimates):
         raise MeasurementError(
             "a figure needs at least one result with perplexity or recall; there is none. "
             "Evaluate with one of the tasks 'paired', 'passkey', 'key-value'."

@@ -8,7 +8,7 @@ from ropewalk.result.certificate import Certificate, CertificateCell, Certificat
 from ropewalk.result.choice import MethodChoice
 from ropewalk.result.data import DataReport, Reason, SourceReport, SourceWindows
 from ropewalk.result.entropy import EntropyComparison, EntropyResult, LayerEntropy
-from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult
+from ropewalk.result.evaluation import Comparison, DemoResult, EvaluationResult, Evidence
 from ropewalk.result.export import ExportResult, ParityCell, ParityResult
 from ropewalk.result.extendability import EarlyPoint, Extendability
 from ropewalk.result.extension import ControlRecord, ExtensionResult, GateCheck, GateResult
@@ -65,6 +65,7 @@ __all__ = [
     "Environment",
     "Estimate",
     "EvaluationResult",
+    "Evidence",
     "ExportResult",
     "Extendability",
     "ExtensionPlan",

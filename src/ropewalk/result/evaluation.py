@@ -44,6 +44,17 @@ class EvaluationResult(Record):
         return tuple(sorted({estimate.length for estimate in self.estimates}))
 
 
+class Evidence(Record):
+    """What the card of a checkpoint shows: `ropewalk/evidence.json` inside it.
+
+    Attributes:
+        evaluations: Of the checkpoint itself, first, and of others on the same samples.
+    """
+
+    format_version: int = FORMAT_VERSION
+    evaluations: tuple[EvaluationResult, ...]
+
+
 class Comparison(Record):
     """Paired differences, after - before, of two models on the same samples.
 

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from ropewalk import methods, positions
 from ropewalk.adapters.source import hub_id
 from ropewalk.report.card import LICENCE_KEYS, Base, card
-from ropewalk.result import ExtensionResult
+from ropewalk.result import Evidence, ExtensionResult
 from ropewalk.run.output import RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ropewalk.method import Paper
-    from ropewalk.result import ExportResult
+    from ropewalk.result import EvaluationResult, ExportResult
 
 CARD, KEPT = "README.md", "README.base.md"
+FIGURE, EVIDENCE, RESULT, RUN = "evidence.png", "evidence.json", "result.json", "run.toml"
 # Of a training; everything else stands in the folder's run.toml, places on this machine among it.
 _SHOWN = ("learning_rate", "schedule", "warmup_steps", "batch", "precision", "trainable")
 
@@ -54,20 +55,49 @@ def write_export_card(source: Path, folder: Path, export: ExportResult) -> None:
         folder: Gets the card; what the export copied there stays.
         export: What was exported.
     """
-    record, run_file = source / RECORDS / "result.json", source / RECORDS / "run.toml"
-    if not (record.is_file() and run_file.is_file()):
-        return
-    result = ExtensionResult.model_validate_json(record.read_text("utf-8"))
+    if (source / RECORDS / RESULT).is_file() and (source / RECORDS / RUN).is_file():
+        evaluations = _kept_evidence(source)
+        for name in (FIGURE, KEPT):
+            if (source / name).is_file() and not (folder / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+        text = card_again(source, evaluations, drawn=(folder / FIGURE).is_file(), export=export)
+        (folder / CARD).write_text(text, "utf-8")
+
+
+def card_again(
+    source: Path, evaluations: Sequence[EvaluationResult], *, drawn: bool, export: ExportResult | None = None
+) -> str:
+    """The card from the records of an extended checkpoint, and from the front matter of the card it has.
+
+    Args:
+        source: The extended checkpoint.
+        evaluations: What was measured of it, first, and of others on the same samples.
+        drawn: Whether their figure stands beside the card.
+        export: What was exported, where the card is an export's.
+    """
+    result = ExtensionResult.model_validate_json((source / RECORDS / RESULT).read_text("utf-8"))
+    run = tomllib.loads((source / RECORDS / RUN).read_text("utf-8"))
     earlier = front_matter_of(source / CARD)
     base = Base(
         name=PurePath(result.model.name).name,
         hub_id=earlier.get("base_model"),
         licence=_licence(earlier),
-        readme=KEPT if (folder / KEPT).is_file() else None,
+        readme=KEPT if (source / KEPT).is_file() else None,
     )
-    run = tomllib.loads(run_file.read_text("utf-8"))
-    text = card(result, base, _papers(run, result), _settings(run, result), export=export)
-    (folder / CARD).write_text(text, "utf-8")
+    return card(
+        result,
+        base,
+        _papers(run, result),
+        _settings(run, result),
+        evaluations=evaluations,
+        figure=FIGURE if drawn else None,
+        export=export,
+    )
+
+
+def _kept_evidence(folder: Path) -> tuple[EvaluationResult, ...]:
+    kept = folder / RECORDS / EVIDENCE
+    return Evidence.model_validate_json(kept.read_text("utf-8")).evaluations if kept.is_file() else ()
 
 
 def front_matter_of(readme: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ropewalk import adapters
 from ropewalk.adapters import files
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from ropewalk.result import ParityCell
 
 RECORD = "export.json"
+
+
+class Server(Protocol):
+    """What every engine has that an export is written for."""
+
+    @property
+    def name(self) -> str:
+        """What `--to` calls it."""
+
+    def serve(self, target: Path, subject: Subject) -> str:
+        """The command that serves what was written."""
 
 
 def export(
@@ -59,30 +70,52 @@ def export(
     with files.whole_folder(target, overwrite=overwrite) as partial:
         weights = engine.write(form, subject, partial, copy=copy)
         checked, parity = _check_written(engine, form, subject, partial)
-        result = ExportResult(
-            engine=engine.name,
-            source=str(subject.folder.resolve()),
-            method=subject.method.describe(subject.config.rope),
-            trained_length=subject.config.rope.trained_length,
-            target_length=subject.target_length,
-            carrier=form.carrier,
-            exact=form.loses is None,
-            loses=form.loses,
-            rope_parameters=dict(form.rope_parameters),
+        result = export_result(
+            engine,
+            form,
+            subject,
+            target,
             query_factor=form.query_factor,
             weights=weights,
             notes=weight_notes(form, subject) + _notes(weights),
             checked=checked,
             parity=parity,
-            serve=engine.serve(target, subject),
             serve_source=engine.serve_source(form, subject),
         )
         (partial / RECORDS).mkdir(exist_ok=True)
         (partial / RECORDS / RECORD).write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
-        # A command that names a place on this machine says nothing to the readers of a card.
-        shown = result.model_copy(update={"serve": engine.serve(Path(target.name), subject)})
-        write_export_card(subject.folder, partial, shown)
+        write_export_card(subject.folder, partial, without_place(result, engine, target, subject))
     return target, result
+
+
+def export_result(engine: Server, form: Form, subject: Subject, target: Path, **others: Any) -> ExportResult:
+    """The record of an export.
+
+    Args:
+        engine: What serves it.
+        form: How the method was carried.
+        subject: The extended checkpoint.
+        target: The folder or file that was made.
+        **others: Fields of `ExportResult` that each engine fills in its own way.
+    """
+    return ExportResult(
+        engine=engine.name,
+        source=str(subject.folder.resolve()),
+        method=subject.method.describe(subject.config.rope),
+        trained_length=subject.config.rope.trained_length,
+        target_length=subject.target_length,
+        carrier=form.carrier,
+        exact=form.loses is None,
+        loses=form.loses,
+        rope_parameters=dict(form.rope_parameters),
+        serve=engine.serve(target, subject),
+        **others,
+    )
+
+
+def without_place(result: ExportResult, engine: Server, target: Path, subject: Subject) -> ExportResult:
+    """The record for a card: a command that names a place on this machine says nothing to its readers."""
+    return result.model_copy(update={"serve": engine.serve(Path(target.name), subject)})
 
 
 def source_subject(source: str | Path) -> Subject:

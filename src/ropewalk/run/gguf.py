@@ -11,8 +11,8 @@ from ropewalk.adapters.gguf import GGUF_ENGINES
 from ropewalk.adapters.gguf.engine import MODELFILE, modelfile
 from ropewalk.adapters.source import require_outside
 from ropewalk.errors import OptionError
-from ropewalk.result import ExportResult
-from ropewalk.run.export import RECORD, source_subject
+from ropewalk.run.card import write_export_card
+from ropewalk.run.export import RECORD, export_result, source_subject, without_place
 from ropewalk.run.output import RECORDS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ropewalk.adapters.export import Form, Subject
     from ropewalk.adapters.gguf import Gguf, GgufEngine
+    from ropewalk.result import ExportResult
 
 _CHAT = "Ollama takes the chat template from the GGUF only where it knows it; else write TEMPLATE into the Modelfile"
 _REPLACES = "flags such as --rope-scaling, --rope-freq-base and --yarn-orig-ctx replace what the file says: pass none"
@@ -75,6 +76,8 @@ def export_gguf(
         written = engine.write(form, subject, file, dtype, pre)
         result = _result(engine, form, subject, written, target)
         record.write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
+        if engine_name == "ollama":
+            write_export_card(subject.folder, place, without_place(result, engine, target, subject))
     return target, result
 
 
@@ -89,22 +92,16 @@ def record_of(file: Path) -> Path:
 
 
 def _result(engine: GgufEngine, form: Form, subject: Subject, written: Gguf, target: Path) -> ExportResult:
-    return ExportResult(
-        engine=engine.name,
-        source=str(subject.folder.resolve()),
-        method=subject.method.describe(subject.config.rope),
-        trained_length=subject.config.rope.trained_length,
-        target_length=subject.target_length,
-        carrier=form.carrier,
-        exact=form.loses is None,
-        loses=form.loses,
-        rope_parameters=dict(form.rope_parameters),
+    return export_result(
+        engine,
+        form,
+        subject,
+        target,
         weights=f"{written.tensors} tensors in one file, matrices in {written.dtype}",
         notes=(*written.notes, _REPLACES, *((_CHAT,) if engine.name == "ollama" else ())),
         checked=(
             f"read again, the file's keys give llama.cpp ('{written.architecture}') the method's frequencies and scale",
             "every tensor read again has the bytes that were written",
         ),
-        serve=engine.serve(target, subject),
         serve_source=None,
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_VISIBLE", "Finding", "config_warnings", "examine", "refuse", "require_sound", "rules"]
 
-# Traps of live models: nothing in a folder shows them. Where our own code could fall into one, a test says it does not.
+# Traps of live models: nothing in a folder shows them. tests/adapters/test_live_traps.py falls into each of them.
 NOT_VISIBLE = {
     "Changing model.config after loading": "does nothing: frequencies are computed when the model is built. "
     "`ropewalk.extend` builds new rotary modules.",
@@ -35,7 +35,8 @@ NOT_VISIBLE = {
     "refuses such nested measurements.",
     "A rope type registered by code": "loads in the process that registered it, and in no other. ropewalk registers "
     "none.",
-    "Skip positions without an attention mask": "are taken for packed documents, and attention becomes block-diagonal. "
+    "Skip positions without an attention mask": "are taken for packed documents where no cache is filled, as in "
+    "training, and attention becomes block-diagonal. "
     "ropewalk's collator always passes a mask, and a self-test looks for the dependence before training.",
 }
 
