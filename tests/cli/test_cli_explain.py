@@ -123,6 +123,16 @@ def test_the_distances_that_a_map_tells_are_its_own(run: Callable[..., Any]) -> 
     assert run("explain", "self-extend", "--cite").out == chosen.paper.bibtex + "\n"
 
 
+def test_the_numbers_of_a_model_are_taken_from_its_config_and_single_ones_replaced(run: Callable[..., Any]) -> None:
+    of_model = json.loads(run("explain", "entropy-abf", "--model", "builtin", "--json").out)
+    by_hand = ("--head-dim", "64", "--base", "500", "--trained-length", "256", "--layers", "4")
+    assert of_model == json.loads(run("explain", "entropy-abf", *by_hand, "--json").out)
+    raised = json.loads(run("explain", "linear", "--model", "builtin", "--base", "1e4", "--json").out)
+    by_hand = ("--head-dim", "64", "--base", "1e4", "--trained-length", "256", "--target-length", "2048")
+    assert raised == json.loads(run("explain", "linear", *by_hand, "--json").out)
+    assert run("explain", "linear", "--model", "no-such-folder").exit_code == 2
+
+
 def test_layers_decides_which_layer_is_the_last(run: Callable[..., Any]) -> None:
     arguments = ["explain", "entropy-abf", "--at", "8191", "--json"]
     (deep,) = json.loads(run(*arguments, "--layers", "3").out)["attention_scale"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,9 +11,15 @@ from ropewalk.cli.lengths import parse_length, parse_positions
 from ropewalk.cli.settings import parse_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ropewalk.method import Paper
+    from ropewalk.rope import Rope
+
+# What numbers are shown for where nobody names a model: those of Llama 2 7B.
+LLAMA_2 = {"head_dim": 128, "base": 10_000.0, "trained_length": 4096}
+LLAMA_2_LAYERS = 32
+TARGET_FACTOR = 8
 
 
 def explain(
@@ -20,18 +27,39 @@ def explain(
         str | None,
         typer.Argument(metavar="NAME", help="A method, a sampler or an inference map; without it, a table of all."),
     ] = None,
-    head_dim: Annotated[int, typer.Option(metavar="N", help="Rotated dimensions of a head.")] = 128,
-    base: Annotated[float, typer.Option(metavar="B", help="rope_theta of the model.")] = 10_000.0,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Take the four numbers below from a checkpoint's config.json.")
+    ] = None,
+    head_dim: Annotated[
+        int | None, typer.Option(metavar="N", help="Rotated dimensions of a head. [default: 128]", show_default=False)
+    ] = None,
+    base: Annotated[
+        float | None, typer.Option(metavar="B", help="rope_theta of the model. [default: 10000]", show_default=False)
+    ] = None,
     trained_length: Annotated[
-        int, typer.Option(parser=parse_length, metavar="TOKENS", help="The window that the model was trained with.")
-    ] = "4096",  # type: ignore[assignment]  # typer parses defaults as it parses what a user types
+        int | None,
+        typer.Option(
+            parser=parse_length,
+            metavar="TOKENS",
+            help="The window that the model was trained with. [default: 4096]",
+            show_default=False,
+        ),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Layers of the model. [default: 32]", show_default=False)
+    ] = None,
     target_length: Annotated[
-        int, typer.Option(parser=parse_length, metavar="TOKENS", help="The window that it is to have.")
-    ] = "32768",  # type: ignore[assignment]
+        int | None,
+        typer.Option(
+            parser=parse_length,
+            metavar="TOKENS",
+            help="The window that it is to have. [default: 8 times the trained one]",
+            show_default=False,
+        ),
+    ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="POS,...", help="Positions at which the attention scale is shown, from 0.")
     ] = None,
-    layers: Annotated[int, typer.Option(min=1, metavar="N", help="Layers of the model.")] = 32,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; repeatable.")
     ] = None,
@@ -60,9 +88,9 @@ def explain(
     from ropewalk.analysis.explain import explain as numbers
     from ropewalk.analysis.explain import explain_map
     from ropewalk.cli.explain_tables import explanation, map_explanation
-    from ropewalk.rope import Rope
 
-    rope = Rope(head_dim=head_dim, base=base, trained_length=trained_length)
+    rope, depth = _geometry(model, {"head_dim": head_dim, "base": base, "trained_length": trained_length}, layers)
+    target_length = target_length or TARGET_FACTOR * rope.trained_length
     facts: dict[str, Any]
     if name in MAPS:
         facts = explain_map(name, rope, target_length, options=parse_settings(settings or ()))
@@ -74,11 +102,24 @@ def explain(
         target_length,
         options=parse_settings(settings or ()),
         at=None if at is None else parse_positions(at),
-        layers=layers,
+        layers=depth,
         draws=draws,
         seed=seed,
     )
     show_json(facts) if as_json else show(*explanation(entries(name), rope, facts))
+
+
+def _geometry(model: str | None, numbers: Mapping[str, Any], layers: int | None) -> tuple[Rope, int]:
+    """What is explained: the rotary geometry and the layers of a model, or Llama 2's; a number that is given wins."""
+    from ropewalk.rope import Rope
+
+    given = {name: number for name, number in numbers.items() if number is not None}
+    if model is None:
+        return Rope(**{**LLAMA_2, **given}), layers or LLAMA_2_LAYERS
+    from ropewalk.adapters import read_model_config
+
+    config = read_model_config(model)
+    return replace(config.rope, **given), layers or config.layers
 
 
 def bibliography(chosen: Iterable[Any]) -> list[str]:
