@@ -59,7 +59,8 @@ HEAD = """\
 # Methods and training positions
 
 This page is made by `make docs` from the files in `src/ropewalk/methods/` and `src/ropewalk/positions/`; a test
-compares them. Add a file there and it appears here. `ropewalk explain NAME --model MODEL` prints the same with your model's numbers.
+compares them. Add a file there and it appears here. `ropewalk explain NAME --model MODEL` prints the
+same with your model's numbers.
 
 An extension is a method (how fast each pair turns, and by what logits are multiplied) and a sampler (which position
 numbers a training window carries). Any sampler goes with any method. Some methods lie over another one: `over=yarn`

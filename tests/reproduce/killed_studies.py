@@ -1,4 +1,4 @@
-"""One study killed again and again, and one left alone: `python killed_studies.py FOLDER KILLS`."""
+"""One study left alone, one killed again and again, one by two processes: `python killed_studies.py FOLDER KILLS`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ from ropewalk.reproduce.study import run_study
 from ropewalk.run.extension import Silent
 
 
+class Writing(Silent):
+    """Writes what is said into a file of the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder.with_name(f"{folder.name}-{os.getpid()}.said")
+
+    def stage(self, text: str) -> None:
+        with self.file.open("a") as file:
+            file.write(text + "\n")
+
+
 def attempt(folder: Path) -> int:
     """Starts the study in a process of its own, going on from what is there."""
     child = os.fork()
     if child:
         return child
-    run_study(small_study(small_cell(steps=4), small_cell("none", steps=4)), folder, Silent())
+    run_study(small_study(small_cell(steps=4), small_cell("none", steps=4)), folder, Writing(folder))
     os._exit(0)
 
 
@@ -37,6 +48,8 @@ def main() -> None:
         os.kill(child, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
     assert os.waitpid(attempt(folder / "killed"), 0)[1] == 0
+    both = [attempt(folder / "shared") for _ in range(2)]
+    assert [os.waitpid(child, 0)[1] for child in both] == [0, 0]
     print(killed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,7 +52,14 @@ def done(tmp_path_factory):
 
 def test_it_leaves_a_result_a_figure_a_page_and_the_cells_without_their_weights(done):
     folder, result, _ = done
-    assert {path.name for path in folder.iterdir()} == {"result.json", "figure.png", "page.md", "cells"}
+    assert {path.name for path in folder.iterdir()} == {
+        "result.json",
+        "figure.png",
+        "page.md",
+        "cells",
+        "locks",
+        "precision",
+    }
     assert {path.name for path in (folder / "cells").iterdir()} == {"untouched", "linear-seed-0", "none-seed-0"}
     cell = folder / "cells" / "linear-seed-0"
     assert {path.name for path in cell.iterdir()} == {"cell.json", "conditions.json", "text", "recall"}
@@ -263,13 +271,21 @@ def test_all_cells_of_a_study_are_trained_in_the_precision_of_the_first(tmp_path
     assert small_cell().in_precision("bfloat16").run.train.precision == "float32", "named by the run"
 
 
-def test_a_study_killed_again_and_again_ends_with_the_same_numbers(tmp_path):
+def test_a_study_killed_again_and_again_or_shared_ends_with_the_same_numbers(tmp_path):
     outcome = subprocess.run(
         [sys.executable, HERE / "killed_studies.py", tmp_path, "3"], capture_output=True, text=True, check=False
     )
     assert outcome.returncode == 0, outcome.stderr
     assert int(outcome.stdout.splitlines()[-1]) >= 2, "kills that met the study at work"
-    whole, killed = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed"))
-    assert [cell["losses"] for cell in killed["cells"]] == [cell["losses"] for cell in whole["cells"]]
-    assert killed["readings"] == whole["readings"]
-    assert killed["verdicts"] == whole["verdicts"]
+    whole, killed, shared = (
+        json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed", "shared")
+    )
+    for other in (killed, shared):
+        assert [cell["losses"] for cell in other["cells"]] == [cell["losses"] for cell in whole["cells"]]
+        assert other["readings"] == whole["readings"]
+        assert other["verdicts"] == whole["verdicts"]
+    said = [file.read_text() for file in tmp_path.glob("shared-*.said")]
+    assert len(said) == 2
+    made = [line for text in said for line in text.splitlines() if re.search(r": \d+ s", line)]
+    assert sorted(re.findall(r": ([a-z]+-seed-0): ", "\n".join(made))) == ["linear-seed-0", "none-seed-0"]
+    assert all(re.search(r": \d+ s", text) for text in said), "each process made one"

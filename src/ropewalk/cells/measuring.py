@@ -1,5 +1,6 @@
 """Makes the model of a cell and measures it: once, whatever happens in between.
 
+FOLDER/precision                   number format of every training
 FOLDER/samples/                    training examples that cells bring along
 FOLDER/cells/LABEL/conditions.json everything that the cell's numbers depend on, written before any work
 FOLDER/cells/LABEL/model.partial   the training while it runs; a killed one goes on from its last checkpoint
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ropewalk import adapters
+from ropewalk.cells.sharing import held
 from ropewalk.data.corpus import standard_library
 from ropewalk.data.examples import lies_on_the_hub
 from ropewalk.data.source_identity import contents
@@ -42,13 +44,13 @@ from ropewalk.run.training_data import paths_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ropewalk.cells.cell import Cell
+    from ropewalk.cells.cell import Cell, Examples
     from ropewalk.result import Certificate, SampleResult
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
 CELLS, SAMPLES = "cells", "samples"
-CELL, CONDITIONS, MODEL = "cell.json", "conditions.json", "model"
+CELL, CONDITIONS, MODEL, PRECISION = "cell.json", "conditions.json", "model", "precision"
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,21 @@ def settled_precision(folder: Path) -> str:
 
     What is fast is found by a clock, so it must be asked once: a study whose cells differ in it compares nothing.
     """
+    with held(PRECISION, folder):
+        found = _earlier_precision(folder)
+        if found is None:
+            found = fastest_precision(default_device())
+            write_text(folder / PRECISION, found + "\n")
+    return found
+
+
+def _earlier_precision(folder: Path) -> str | None:
+    if (folder / PRECISION).is_file():
+        return (folder / PRECISION).read_text("utf-8").strip()
     for path in sorted(folder.glob(f"*/*/{CONDITIONS}")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             return str(json.loads(path.read_text("utf-8"))["run"]["train"]["precision"])
-    return fastest_precision(default_device())
+    return None
 
 
 def conditions(cell: Cell, run: RunFile | None) -> dict[str, Any]:
@@ -152,11 +165,24 @@ def _with_samples(cell: Cell, folder: Path) -> RunFile | None:
     """The cell's run, reading the samples that it brings along, if any."""
     if cell.run is None or cell.samples is None:
         return cell.run
-    path = folder / SAMPLES / cell.samples.name
-    if not path.is_file():
-        cell.samples.write(folder / SAMPLES, adapters.load_tokenizer(cell.model))
+    path = samples_of(cell.samples, folder, cell.model)
     data = cell.run.data.model_copy(update={"files": (str(path),)})
     return cell.run.model_copy(update={"data": data})
+
+
+def samples_of(samples: Examples, folder: Path, model: str) -> Path:
+    """The file of training examples in a study's folder, written now if nobody has.
+
+    Args:
+        samples: The examples.
+        folder: The study's folder.
+        model: Whose tokenizer counts their tokens.
+    """
+    path = folder / SAMPLES / samples.name
+    with held(SAMPLES, folder):
+        if not path.is_file():
+            samples.write(folder / SAMPLES, adapters.load_tokenizer(model))
+    return path
 
 
 def what_matters(run: RunFile) -> dict[str, Any]:

@@ -22,14 +22,15 @@ from ropewalk.cells.cell import training_cost
 from ropewalk.cells.measuring import (
     CELL,
     MODEL,
-    SAMPLES,
     check_conditions,
     earlier_record,
     resolved_run,
+    samples_of,
     text_fingerprints,
     trained_model,
     what_matters,
 )
+from ropewalk.cells.sharing import held
 from ropewalk.evals.environment import environment
 from ropewalk.evals.store import write_record
 from ropewalk.result import CellRecord
@@ -82,6 +83,10 @@ class OwnBase(ABC):
             OutputError: The folder holds a base of this name made under other conditions, or cannot be written.
             RopewalkError: See `run_extension`.
         """
+        with held(f"base-{self.name}", study):
+            return self._make(study, precision, reporter)
+
+    def _make(self, study: Path, precision: str, reporter: Reporter) -> tuple[Path, CellRecord]:
         place = study / BASES / self.name
         train = self.run.train.model_copy(update={"precision": precision})
         run = self._settled(self.run.model_copy(update={"train": train}), study, place)
@@ -179,9 +184,7 @@ class TunedBase(OwnBase):
 
     def _settled(self, run: RunFile, study: Path, place: Path) -> RunFile:
         del place
-        path = study / SAMPLES / self.samples.name
-        if not path.is_file():
-            self.samples.write(study / SAMPLES, adapters.load_tokenizer(BUILT_IN))
+        path = samples_of(self.samples, study, BUILT_IN)
         return run.model_copy(update={"data": run.data.model_copy(update={"files": (str(path),)})})
 
     def _start(self, place: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ropewalk import adapters
 from ropewalk.cells.measuring import measure_cell, measured_part, settled_precision
 from ropewalk.cells.readings import Reading, cell_reading, depths_of
+from ropewalk.cells.sharing import in_turn
 from ropewalk.errors import DivergenceError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.store import RESULT, write_record, write_text
@@ -86,14 +87,12 @@ def run_study(
     for exam in () if so_far else (exam for cell in study.cells for exam in cell.exams):
         exam.require()
     work = _Work(study, folder, reporter, keep_models=keep_models, so_far=so_far)
+    work.measure([cell for search in study.searches for cell in search.cells])
     for search in study.searches:
-        for cell in search.cells:
-            work.measure(cell)
         record = search.choose(work.samples)
         if record is not None:
             work.rates[search.name] = record
-    for cell in study.cells:
-        work.measure(cell)
+    work.measure(study.cells)
     result = _result(study, work)
     write_record(folder / RESULT, result)
     write_reproduction_figure(result, folder / FIGURE)
@@ -110,26 +109,31 @@ class _Work:
         self.precision = settled_precision(folder)
         self.rates: dict[str, RateRecord] = {}
         self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
-        self.records: list[CellRecord] = []
+        self.records: dict[str, CellRecord] = {}
         self.data: dict[str, str] = {}
-        self.certificates: list[CellCertificate] = []
+        self.certificates: dict[str, CellCertificate] = {}
         self.diverged: list[str] = []
-        self.waiting = [*(c for s in study.searches for c in s.cells), *study.cells]
-        self.total = len(self.waiting)
+        self.cells = {c.label: c for c in (*(c for s in study.searches for c in s.cells), *study.cells)}
+        self.waiting = dict(self.cells)
         self.paid: list[tuple[float, float]] = []  # cost and seconds of what was measured
-        self.bases: dict[str, Path] = {}  # those that were made
+        self.bases: dict[str, tuple[Path, CellRecord]] = {}  # those that were made
 
-    def measure(self, cell: Cell) -> None:
-        """Measures the next cell, and says how much time is left."""
-        self.waiting.pop(0)
+    def measure(self, cells: Sequence[Cell]) -> None:
+        """Measures cells, or reads those that are there; other processes may be at the same study."""
+        for cell in cells if self.so_far else in_turn(cells, self.folder, self.reporter):
+            self.measure_one(cell)
+
+    def measure_one(self, cell: Cell) -> None:
+        """Measures a cell, and says how much time is left."""
+        del self.waiting[cell.label]
         if self.so_far:
             found_part = measured_part(cell, self.folder)
             if found_part is None:
                 return
             cell = found_part
         cell = self.settled(cell)
-        number = self.total - len(self.waiting)
-        self.reporter.stage(f"cell {number} of {self.total}: {cell.label}")
+        number = f"cell {len(self.cells) - len(self.waiting)} of {len(self.cells)}: {cell.label}"
+        self.reporter.stage(number)
         try:
             cell = self.based(cell)
             done = measure_cell(cell, self.folder, self.reporter, keep_model=self.keep_models)
@@ -139,7 +143,7 @@ class _Work:
             return
         self.keep(cell, done)
         found = "measured before" if not done.fresh else f"{done.record.wall_seconds:,.0f} s"
-        self.reporter.stage(f"cell {number} of {self.total}: {cell.label}: {found}{self.left()}")
+        self.reporter.stage(f"{number}: {found}{self.left()}")
 
     def settled(self, cell: Cell) -> Cell:
         """The cell with the study's precision and the learning rate that its search chose."""
@@ -157,29 +161,38 @@ class _Work:
         if base is None:
             return cell
         if base.name not in self.bases:
-            self.bases[base.name], record = base.make(self.folder, self.precision, self.reporter)
-            self.records.append(record)
-        return cell.on(str(self.bases[base.name]))
+            self.bases[base.name] = base.make(self.folder, self.precision, self.reporter)
+        return cell.on(str(self.bases[base.name][0]))
 
     def keep(self, cell: Cell, done: MeasuredCell) -> None:
         """Files a cell that is done."""
-        self.records.append(done.record)
+        self.records[cell.label] = done.record
         if done.certificate is not None:
-            self.certificates.append(CellCertificate(cell=cell.name, seed=cell.seed, certificate=done.certificate))
+            kept = CellCertificate(cell=cell.name, seed=cell.seed, certificate=done.certificate)
+            self.certificates[cell.label] = kept
         self.samples.setdefault(cell.name, {})[cell.seed] = dict(done.samples)
         for name, data in done.data.items():
             self.data.setdefault(name, data)
         if done.fresh:
             self.paid.append((cell.cost, done.record.wall_seconds))
 
+    def records_in_order(self) -> Iterator[CellRecord]:
+        """How everything was made, in the order of the study: a base before the first cell that starts from it."""
+        bases = {name: record for name, (_, record) in self.bases.items()}
+        for label, cell in self.cells.items():
+            if cell.base is not None and cell.base.name in bases:
+                yield bases.pop(cell.base.name)
+            if label in self.records:
+                yield self.records[label]
+
     def left(self) -> str:
         """The time that is left, by what was measured so far; nothing where nothing was."""
-        cost = sum(cost for cost, _ in self.paid)
-        if not cost or not self.waiting:
+        cost, waiting = sum(cost for cost, _ in self.paid), self.waiting.values()
+        if not cost or not waiting:
             return ""
-        bases = {c.base.name: c.base.cost for c in self.waiting if c.base is not None and c.base.name not in self.bases}
+        bases = {c.base.name: c.base.cost for c in waiting if c.base is not None and c.base.name not in self.bases}
         seconds = sum(seconds for _, seconds in self.paid) / cost
-        seconds *= sum(cell.cost for cell in self.waiting) + sum(bases.values())
+        seconds *= sum(cell.cost for cell in waiting) + sum(bases.values())
         return f", about {seconds / 60:,.0f} min left"
 
 
@@ -197,15 +210,15 @@ def _result(study: Study, work: _Work) -> Reproduction:
         model=Path(base).name,
         trained_length=trained_length,
         data=work.data,
-        cells=tuple(work.records),
+        cells=tuple(work.records_in_order()),
         readings=tuple(_readings(study, work, trained_length)),
         rates=tuple(work.rates.values()),
         verdicts=tuple(judge(claim, work.samples) for claim in study.claims),
         panels=study.panels,
-        certificates=tuple(work.certificates),
+        certificates=tuple(work.certificates[c.label] for c in study.cells if c.label in work.certificates),
         notes=tuple(notes),
         environment=environment(default_device()),
-        wall_seconds=sum(record.wall_seconds for record in work.records),
+        wall_seconds=sum(record.wall_seconds for record in work.records_in_order()),
     )
 
 

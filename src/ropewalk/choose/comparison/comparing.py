@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ropewalk.cells.cell import Cell
 from ropewalk.cells.measuring import measure_cell, settled_precision
+from ropewalk.cells.sharing import in_turn
 from ropewalk.choose.comparison.candidates import SEARCHED, control_of
 from ropewalk.choose.comparison.order import Frame, frame_of
 from ropewalk.choose.comparison.ranking import ranking_of
@@ -28,6 +29,7 @@ from ropewalk.result import RateRecord, RungRecord
 from ropewalk.run.extension import Silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ropewalk.cells.exams import Exam
@@ -119,7 +121,7 @@ class Work:
         self.candidates = self.frame.candidates_with(searched)
         self.standing = list(self.candidates)
         exams = self.frame.exams("validation", "test")
-        self.measure(UNTOUCHED, Cell(UNTOUCHED, UNTOUCHED, None, exams, model=self.frame.order.model))
+        self._measure_all({UNTOUCHED: [Cell(UNTOUCHED, UNTOUCHED, None, exams, model=self.frame.order.model)]})
         self._search_rates()
         for steps in self.frame.rungs:
             self._rung(steps)
@@ -178,15 +180,27 @@ class Work:
         )
         return Cell(self.cell_name(candidate, steps, rate), candidate.name, run, exams, model=order.model)
 
+    def _measure_all(self, owned: Mapping[str, Sequence[Cell]]) -> set[str]:
+        """Measures cells by the names of their candidates; the labels of those that failed.
+
+        Other processes may be at the same comparison: each makes cells that no other is at.
+        """
+        owners = {cell.label: name for name, cells in owned.items() for cell in cells}
+        cells = [cell for cells in owned.values() for cell in cells]
+        turns = in_turn(cells, self.folder, self.reporter)
+        return {cell.label for cell in turns if not self.measure(owners[cell.label], cell)}
+
     def _search_rates(self) -> None:
         steps, exams = self.frame.rungs[0], self.frame.exams("validation")
+        cells = {
+            one.name: {rate: self._cell(one, steps, rate, 0, exams) for rate in self.frame.rates}
+            for one in self.candidates
+        }
+        failed = self._measure_all({name: tuple(found.values()) for name, found in cells.items()})
         for candidate in self.candidates:
-            scores: dict[float, float] = {}
-            for rate in self.frame.rates:
-                fine = self.measure(candidate.name, self._cell(candidate, steps, rate, 0, exams))
-                score = self.score(self.cell_name(candidate, steps, rate)) if fine else None
-                if score is not None:
-                    scores[rate] = score.value
+            measured = {rate: cell for rate, cell in cells[candidate.name].items() if cell.label not in failed}
+            found = {rate: self.score(cell.name) for rate, cell in measured.items()}
+            scores = {rate: score.value for rate, score in found.items() if score is not None}
             if not scores:
                 self._fail(candidate, "no finite loss with any learning rate")
                 continue
@@ -204,14 +218,15 @@ class Work:
         """Measures those that stand after so many steps, and drops some unless it is the last rung."""
         last = steps == self.frame.rungs[-1]
         exams = self.frame.exams("validation", "test") if last else self.frame.exams("validation")
+        seeds = self.seeds if last else (0,)
+        cells = {
+            one.name: [self._cell(one, steps, self.rate(one), seed, exams) for seed in seeds] for one in self.standing
+        }
+        failed = self._measure_all(cells)
         for candidate in tuple(self.standing):
-            cells = [
-                self._cell(candidate, steps, self.rate(candidate), seed, exams)
-                for seed in (self.seeds if last else (0,))
-            ]
-            fine = all(self.measure(candidate.name, cell) for cell in cells)
-            if not fine or self.score(cells[0].name) is None:
-                self._fail(candidate, f"{cells[0].name}: a sample failed")
+            own = cells[candidate.name]
+            if any(cell.label in failed for cell in own) or self.score(own[0].name) is None:
+                self._fail(candidate, f"{own[0].name}: a sample failed")
         self._require_some()
         behind = self._judge(steps, len(self.seeds) if last else 1)
         if last:
@@ -240,13 +255,12 @@ class Work:
         frame, trained = self.frame, self.frame.config.rope.trained_length
         best = min(self.standing, key=lambda one: self.rungs[one.name][-1].score.value)
         control = control_of(trained, frame.step_tokens)
-        for seed in self.seeds:
-            run = control.run(
-                frame.base, target_length=trained, steps=frame.steps, learning_rate=self.rate(best), seed=seed
-            )
-            cell = Cell(CONTROL, control.described, run, frame.exams("test"), model=frame.order.model)
-            if not self.measure(CONTROL, cell):
-                return
+        runs = [
+            control.run(frame.base, target_length=trained, steps=frame.steps, learning_rate=self.rate(best), seed=seed)
+            for seed in self.seeds
+        ]
+        exams, model = frame.exams("test"), frame.order.model
+        self._measure_all({CONTROL: [Cell(CONTROL, control.described, run, exams, model=model) for run in runs]})
 
     def _fail(self, candidate: Candidate, why: str) -> None:
         self.failed.setdefault(candidate.name, why)

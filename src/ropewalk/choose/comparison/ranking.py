@@ -28,7 +28,7 @@ def ranking_of(work: Work) -> Ranking:
     frame = work.frame
     order = sorted(work.candidates, key=partial(_place, work))
     best = order[0].name
-    records = [record for owner in work.records.values() for record in owner.values()]
+    records = [record for owner in work.records.values() for _, record in sorted(owner.items())]
     return Ranking(
         model=frame.order.model,
         trained_length=frame.config.rope.trained_length,
