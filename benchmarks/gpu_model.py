@@ -41,7 +41,7 @@ class Sizes:
     @property
     def shape(self) -> Shape:
         """For the memory model."""
-        return Shape.dense(
+        return Shape.llama(
             layers=self.layers,
             hidden=self.hidden,
             intermediate=self.inner,

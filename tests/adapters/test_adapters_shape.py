@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 
 from ropewalk import adapters
+from ropewalk.adapters.experts import COUNT
 from ropewalk.adapters.shape import shape_of
 from ropewalk.analysis.memory import Shape
 
@@ -44,4 +45,39 @@ def test_without_weight_files_the_weights_of_a_llama_are_taken(tmp_path):
     shape = shape_of(adapters.read_model_config(tmp_path))
     sizes = dataclasses.asdict(shape)
     parameters = sizes.pop("parameters")
-    assert parameters == Shape.dense(**sizes).parameters == AutoModelForCausalLM.from_config(config).num_parameters()
+    assert sizes.pop("idle") == 0
+    assert parameters == Shape.llama(**sizes).parameters == AutoModelForCausalLM.from_config(config).num_parameters()
+
+
+MIXTURES = {
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 1},
+    "qwen2_moe": {"num_experts": 6, "moe_intermediate_size": 40, "shared_expert_intermediate_size": 72,
+                  "num_experts_per_tok": 2, "mlp_only_layers": [1]},
+    "qwen3_moe": {"num_experts": 8, "moe_intermediate_size": 24, "num_experts_per_tok": 2, "decoder_sparse_step": 2,
+                  "head_dim": 12},
+    "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
+    "glm4_moe": {"n_routed_experts": 8, "n_shared_experts": 1, "moe_intermediate_size": 24, "num_experts_per_tok": 2,
+                 "first_k_dense_replace": 1, "head_dim": 12},
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 12},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", MIXTURES)
+def test_experts_are_counted_as_transformers_builds_them(family, tmp_path):
+    sizes = LLAMA | {"num_hidden_layers": 4, "intermediate_size": 80, "num_key_value_heads": 2, "pad_token_id": None}
+    config = CONFIG_MAPPING[family](**sizes, **MIXTURES[family])
+    config.save_pretrained(tmp_path)
+    shape = shape_of(adapters.read_model_config(tmp_path))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    assert shape.parameters == pytest.approx(model.num_parameters(), rel=0.03)
+    experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
+    chosen = MIXTURES[family]["num_experts_per_tok"]
+    count = next(value for key, value in MIXTURES[family].items() if key in COUNT)
+    assert shape.idle == pytest.approx(experts * (1 - chosen / count), rel=0.03)
+
+
+def test_a_model_without_experts_has_no_idle_weights(tmp_path):
+    LlamaConfig(**LLAMA, intermediate_size=80).save_pretrained(tmp_path)
+    shape = shape_of(adapters.read_model_config(tmp_path))
+    assert (shape.idle, shape.active) == (0, shape.parameters)

@@ -9,10 +9,10 @@ from ropewalk.analysis.hardware import DEVICES, device_named
 from ropewalk.analysis.memory import Shape
 from ropewalk.errors import UnknownNameError
 
-LLAMA_2_7B = Shape.dense(
+LLAMA_2_7B = Shape.llama(
     layers=32, hidden=4096, intermediate=11_008, heads=32, kv_heads=32, head_dim=128, vocabulary=32_000
 )
-SMALL = Shape.dense(layers=2, hidden=8, intermediate=12, heads=2, kv_heads=1, head_dim=4, vocabulary=10, tied=True)
+SMALL = Shape.llama(layers=2, hidden=8, intermediate=12, heads=2, kv_heads=1, head_dim=4, vocabulary=10, tied=True)
 
 
 def test_a_forward_pass_is_two_operations_a_weight_and_four_a_pair_of_tokens():

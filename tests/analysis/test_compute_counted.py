@@ -38,7 +38,7 @@ def counted(window: int, *, tied: bool) -> tuple[float, float]:
 def test_operations_are_those_that_torch_counts_with_half_of_the_square(window, tied):
     products, square = counted(window, tied=tied)
     norms = 2 * (2 * SIZES["layers"] + 1) * SIZES["hidden"]  # weights that no product has
-    found = forward_work(Shape.dense(**SIZES, tied=tied), window).times(window)
+    found = forward_work(Shape.llama(**SIZES, tied=tied), window).times(window)
     assert found.products == pytest.approx(products + norms * window)
     assert found.attention == pytest.approx(square / 2)
 
@@ -46,4 +46,4 @@ def test_operations_are_those_that_torch_counts_with_half_of_the_square(window, 
 def test_the_check_catches_a_formula_that_counts_looked_up_embeddings_as_a_product():
     products, _ = counted(16, tied=False)
     looked_up = 2 * SIZES["vocabulary"] * SIZES["hidden"] * 16
-    assert forward_work(Shape.dense(**SIZES), 16).times(16).products + looked_up > 1.05 * products
+    assert forward_work(Shape.llama(**SIZES), 16).times(16).products + looked_up > 1.05 * products

@@ -12,8 +12,8 @@ from ropewalk.analysis.memory import BFLOAT16, FLOAT32, Shape, Step, estimate, l
 
 GIB, GB, HOST = 2**30, 1e9, 128 * 2**30
 WIDTHS = {"layers": 32, "hidden": 4096, "heads": 32, "head_dim": 128}
-LLAMA_2_7B = Shape.dense(**WIDTHS, intermediate=11008, kv_heads=32, vocabulary=32000)
-LLAMA_3_8B = Shape.dense(**WIDTHS, intermediate=14336, kv_heads=8, vocabulary=128256)
+LLAMA_2_7B = Shape.llama(**WIDTHS, intermediate=11008, kv_heads=32, vocabulary=32000)
+LLAMA_3_8B = Shape.llama(**WIDTHS, intermediate=14336, kv_heads=8, vocabulary=128256)
 # What ALST's recipes hold on the host is not the device's.
 ON_HOST = {"trained": 0, "frozen_bytes": 0, "fused_layers": True}
 LORA = {"trained": LLAMA_2_7B.lora_parameters(8), "fused_layers": True}
@@ -30,7 +30,7 @@ def test_the_weights_of_published_models_are_counted():
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_the_count_of_weights_is_that_of_transformers(tied):
-    shape = Shape.dense(
+    shape = Shape.llama(
         layers=3, hidden=48, intermediate=80, heads=4, kv_heads=2, head_dim=16, vocabulary=96, tied=tied
     )
     assert shape.parameters == llama(shape, 64).num_parameters()
@@ -127,7 +127,7 @@ WINDOW = 1024
 
 def small(**changes):
     sizes = {"layers": 3, "hidden": 128, "intermediate": 344, "heads": 4, "kv_heads": 4, "head_dim": 32}
-    return Shape.dense(**{**sizes, "vocabulary": 1024, **changes})
+    return Shape.llama(**{**sizes, "vocabulary": 1024, **changes})
 
 
 def predicted(shape, formats, *, checkpointing, chunked):

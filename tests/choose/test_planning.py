@@ -13,6 +13,7 @@ from ropewalk.choose.memory_settings import first_that_fits, memory_plan, settin
 from ropewalk.choose.planning import OLD_WINDOW_FACTOR, RECIPES, plan_extension
 from ropewalk.choose.suitability import suitable_methods
 from ropewalk.errors import AlreadyScaledError, ModelError, OptionError
+from ropewalk.report.plan import geometry_facts
 from ropewalk.rope import Rope
 
 # layers, width, MLP, heads, key/value heads, vocabulary, window, base, tied, head size, family, billions of parameters
@@ -142,9 +143,28 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
         plan_extension(tmp_path / "nowhere", 8192)
 
 
-def test_a_mixture_of_experts_is_said_to_be_counted_as_dense(tmp_path):
-    folder = write_config(tmp_path, "Mistral-7B", model_type="mixtral", num_local_experts=8)
-    assert any("mixture of 8 experts" in warning for warning in plan_extension(folder, 65_536).warnings)
+MIXTURES = {
+    "Mixtral-8x7B": (
+        {"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 32_000}, 46.7, 12.9,
+    ),
+    "Qwen3-30B-A3B": (
+        {"model_type": "qwen3_moe", "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+         "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 48, "num_key_value_heads": 4,
+         "vocab_size": 151_936, "max_position_embeddings": 40_960}, 30.5, 3.3,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_a_mixture_of_experts_costs_what_a_token_meets(tmp_path, name):
+    changes, parameters, active = MIXTURES[name]
+    plan = plan_extension(write_config(tmp_path / "m", "Mistral-7B", **changes), 262_144)
+    assert plan.parameters / 1e9 == pytest.approx(parameters, rel=0.01)  # as their makers state them
+    assert plan.active_parameters / 1e9 == pytest.approx(active, rel=0.02)
+    dense = plan_extension(write_config(tmp_path / "d", "Mistral-7B"), 262_144)
+    assert (dense.active_parameters, dense.warnings) == (dense.parameters, ())
+    assert dict(geometry_facts(plan))["Parameters"].endswith("(a mixture of experts)")
+    assert "meets" not in dict(geometry_facts(dense))["Parameters"]
 
 
 def test_a_plan_imports_neither_torch_nor_transformers(tmp_path):

@@ -27,7 +27,7 @@ SMALL = Sizes(
     train={"steps": 2, "batch": 1, "micro_batch": 1, "warmup_steps": 0, "activation_checkpointing": "off"},
     samples_train={"batch": 2, "micro_batch": 1, "activation_checkpointing": "off"},
 )
-PYTHIA = Shape.dense(
+PYTHIA = Shape.llama(
     layers=24, hidden=1024, intermediate=4096, heads=16, kv_heads=16, head_dim=64, vocabulary=50304, tied=False
 )
 

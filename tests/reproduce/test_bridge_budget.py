@@ -45,7 +45,7 @@ def test_the_estimate_is_operations_by_rate_and_a_share_for_each_cell():
 def gated(width, *, layers, heads, vocabulary, inner=None, **more):
     """A shape; a plain MLP of four times the width has as many weights as a gated one of 8 / 3."""
     sizes = {"hidden": width, "intermediate": inner or 8 * width // 3, "kv_heads": heads, "head_dim": 64} | more
-    return Shape.dense(layers=layers, heads=heads, vocabulary=vocabulary, **sizes)
+    return Shape.llama(layers=layers, heads=heads, vocabulary=vocabulary, **sizes)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ropewalk.errors import MemoryShortageError
 from ropewalk.train.memory_errors import available_bytes, is_out_of_memory, memory_advice, step_must_fit, step_of
 from ropewalk.train.settings import LoraSettings, TrainSettings
 
-SHAPE = Shape.dense(layers=32, hidden=4096, intermediate=14336, heads=32, kv_heads=8, head_dim=128, vocabulary=128256)
+SHAPE = Shape.llama(layers=32, hidden=4096, intermediate=14336, heads=32, kv_heads=8, head_dim=128, vocabulary=128256)
 GPU = torch.device("cuda")
 CPU = torch.device("cpu")
 GB = 10**9

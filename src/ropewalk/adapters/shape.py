@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ropewalk.adapters.experts import experts_of
 from ropewalk.analysis.memory import Shape
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ropewalk.adapters.config import ModelConfig
+
+# Llama 4 calls the width of its layers without experts intermediate_size_mlp.
+DENSE_WIDTH = ("intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_dim")
 
 
 def shape_of(config: ModelConfig) -> Shape:
@@ -24,17 +28,18 @@ def shape_of(config: ModelConfig) -> Shape:
     """
     text = config.text
     hidden = _number(text, "hidden_size", "n_embd", "d_model")
-    dense = Shape.dense(
+    counted = Shape.llama(
         layers=config.layers,
         hidden=hidden,
-        intermediate=_number(text, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden,
+        intermediate=_number(text, *DENSE_WIDTH) or 4 * hidden,
         heads=config.query_heads,
         kv_heads=config.key_value_heads,
         head_dim=config.head_size,
         vocabulary=config.vocabulary_size,
         tied=bool(text.get("tie_word_embeddings", False)),
+        experts=experts_of(text, config.layers),
     )
-    return replace(dense, parameters=_counted(config.path) or dense.parameters)
+    return replace(counted, parameters=_counted(config.path) or counted.parameters)
 
 
 def _number(text: Mapping[str, Any], *names: str) -> int:

@@ -9,8 +9,8 @@ tokens in the mean, because kernels of causal attention leave out the other half
                scores again; Dao et al. 2022, arXiv:2205.14135)
     activation checkpointing: the forward pass of the layers once more; the head is not made again
 
-Norms, activations and softmax are not counted: they are limited by memory and not by operations. Dense decoders are
-meant: a mixture of experts multiplies with a part of its weights.
+Norms, activations and softmax are not counted: they are limited by memory and not by operations. Of a mixture of
+experts only the weights count that a token meets.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def training_work(shape: Shape, window: int, *, activation_checkpointing: bool, 
 def _layers(shape: Shape) -> int:
     """Weights that a token is multiplied with, without the head."""
     embeddings = shape.vocabulary * shape.hidden
-    return shape.parameters - embeddings * (1 if shape.tied else 2)
+    return shape.active - embeddings * (1 if shape.tied else 2)
 
 
 def _head(shape: Shape) -> int:

@@ -17,8 +17,9 @@ The two norms and the residual stream take N = 18 where the stream is bfloat16 a
 norms compute in float32 in any case. Counted over a Llama layer of transformers 5.23, and
 `tests/analysis/test_memory.py` counts again. Layers of fused kernels (Liger) take 52 d in bfloat16, and 30 d with a
 tiled MLP: these two and 16 bytes for each logit reproduce the longest windows that ALST recorded on one H200 (Bekman et
-al., arXiv:2506.13996) within 3 %. Fragmentation, communication buffers and a device's own reserve are not in it. Dense
-decoders are meant: a mixture of experts holds more.
+al., arXiv:2506.13996) within 3 %. Fragmentation, communication buffers and a device's own reserve are not in it. Of a
+mixture of experts, the width of an MLP is that of the experts that a token meets, in the mean over layers; what sorts
+tokens by experts is not counted.
 """
 
 from __future__ import annotations
@@ -39,19 +40,39 @@ CHUNK_COPIES = 3  # of a chunk's logits: themselves, softmax, gradient
 
 
 @dataclass(frozen=True)
+class Experts:
+    """MLPs of which a token meets a few.
+
+    Attributes:
+        count: Of each layer that has any.
+        chosen: Of these, those that a token meets.
+        width: Of one.
+        shared_width: Of those besides that every token meets.
+        layers: How many layers have experts; the others have an MLP.
+    """
+
+    count: int
+    chosen: int
+    width: int
+    shared_width: int
+    layers: int
+
+
+@dataclass(frozen=True)
 class Shape:
     """Sizes of a decoder.
 
     Attributes:
         layers: Number of layers.
         hidden: Width of the residual stream.
-        intermediate: Width of the MLP.
+        intermediate: Width of the MLP; of a mixture of experts, of those that a token meets, in the mean over layers.
         heads: Query heads per layer.
         kv_heads: Key/value heads per layer.
         head_dim: Dimensions of a head.
         vocabulary: Tokens.
         tied: The output head is the input embedding.
         parameters: Numbers in all weights.
+        idle: Of these, those that a token does not meet, because they belong to experts that it is not sent to.
     """
 
     layers: int
@@ -63,9 +84,10 @@ class Shape:
     vocabulary: int
     tied: bool
     parameters: int
+    idle: int = 0
 
     @classmethod
-    def dense(
+    def llama(
         cls,
         *,
         layers: int,
@@ -76,13 +98,28 @@ class Shape:
         head_dim: int,
         vocabulary: int,
         tied: bool = False,
+        experts: Experts | None = None,
     ) -> Self:
-        """A shape whose weights are counted as a Llama has them: gated MLP, two norms per layer, no biases."""
+        """A shape whose weights are counted as a Llama has them: gated MLP, two norms per layer, no biases.
+
+        Layers with experts have these in the place of an MLP of width `intermediate`.
+        """
+        mixed = experts or Experts(0, 0, 0, 0, layers=0)
+        met = mixed.chosen * mixed.width + mixed.shared_width
+        unmet = (mixed.count - mixed.chosen) * mixed.width
+        widths = (layers - mixed.layers) * intermediate + mixed.layers * met
+        idle = 3 * hidden * mixed.layers * unmet
         attention = 2 * hidden * (heads + kv_heads) * head_dim
-        layer = attention + 3 * hidden * intermediate + 2 * hidden
+        routers = mixed.layers * hidden * mixed.count
         embeddings = vocabulary * hidden * (1 if tied else 2)
-        parameters = layers * layer + embeddings + hidden
-        return cls(layers, hidden, intermediate, heads, kv_heads, head_dim, vocabulary, tied, parameters)
+        parameters = layers * (attention + 2 * hidden) + 3 * hidden * widths + idle + routers + embeddings + hidden
+        width = round(widths / layers)
+        return cls(layers, hidden, width, heads, kv_heads, head_dim, vocabulary, tied, parameters, idle)
+
+    @property
+    def active(self) -> int:
+        """Numbers in the weights that a token meets."""
+        return self.parameters - self.idle
 
     def lora_parameters(self, rank: int) -> int:
         """Numbers in low-rank adapters of the four attention projections, `rank * (inputs + outputs)` each."""

@@ -62,6 +62,7 @@ def plan_extension(
         model=str(model),
         model_type=config.model_type,
         parameters=shape.parameters,
+        active_parameters=shape.active,
         geometry=geometry,
         methods=suitable_methods(config.rope, target_length),
         recipes=tuple(recipes),
@@ -73,7 +74,7 @@ def plan_extension(
         products_share=None if device is None else device.products_share,
         attention_share=None if device is None else device.attention_share,
         command=_command(model, recommended, target_length, devices),
-        warnings=(*config.warnings(), *_not_estimated(config)),
+        warnings=tuple(config.warnings()),
     )
 
 
@@ -139,20 +140,3 @@ def _command(model: str | Path, recipe: RecipePlan, target_length: int, devices:
     chosen = ["--to", str(target_length), "--recipe", recipe.recipe]
     parts = [*verb, shlex.quote(str(model)), *chosen, *entries, "--data", "FILE", "-o", "DIR"]
     return " ".join(parts)
-
-
-def _not_estimated(config: ModelConfig) -> list[str]:
-    experts = next(
-        (
-            config.text[key]
-            for key in ("num_local_experts", "num_experts", "n_routed_experts")
-            if isinstance(config.text.get(key), int)
-        ),
-        0,
-    )
-    if experts > 1:
-        return [
-            f"A mixture of {experts} experts is counted as a dense model of all its weights: operations and "
-            "activations are overstated; weights and optimizer states are right where the files are there."
-        ]
-    return []

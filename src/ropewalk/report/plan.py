@@ -21,7 +21,7 @@ def geometry_facts(plan: ExtensionPlan) -> list[tuple[str, str]]:
             "Window",
             f"{geometry.trained_length:,} tokens trained, {geometry.target_length:,} wanted ({geometry.factor:.4g} x)",
         ),
-        ("Parameters", f"{plan.parameters:,}"),
+        ("Parameters", f"{plan.parameters:,}{_met(plan)}"),
         ("Trained pairs", f"{geometry.trained_pair_fraction:.2f} of all complete a turn inside the trained window"),
         (
             "Critical dimension",
@@ -35,6 +35,11 @@ def geometry_facts(plan: ExtensionPlan) -> list[tuple[str, str]]:
         ),
         ("Cache", f"{size(plan.cache_bytes)} of keys and values for one sequence of the target length"),
     ]
+
+
+def _met(plan: ExtensionPlan) -> str:
+    idle = plan.active_parameters < plan.parameters
+    return f", of which a token meets {plan.active_parameters:,} (a mixture of experts)" if idle else ""
 
 
 def method_table(plan: ExtensionPlan) -> Table:

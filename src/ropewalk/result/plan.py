@@ -115,6 +115,7 @@ class ExtensionPlan(Record):
     Attributes:
         model, model_type: What was asked for.
         parameters: Of the model.
+        active_parameters: Of these, those that a token meets; fewer in a mixture of experts.
         geometry: Of its rotary embedding.
         methods: All static methods, those that suit first.
         recipes: Published recipes, the cheapest first.
@@ -131,6 +132,7 @@ class ExtensionPlan(Record):
     model: str
     model_type: str
     parameters: int
+    active_parameters: int
     geometry: Geometry
     methods: tuple[Suitability, ...]
     recipes: tuple[RecipePlan, ...]
