@@ -7,6 +7,7 @@ the theoretical one); the logit scale at the best cut.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ class _Prober:
         self.name, self.progress = checkpoint.name, progress
         self.rope, self.factor = config.rope, target_length / config.rope.trained_length
         self.needles = Needles.draw(checkpoint.tokenizer, target_length, contexts=plan.contexts, seed=plan.seed)
+        self.lengths = _lengths(self.rope.trained_length, target_length)
         self.windows = self._windows(documents, checkpoint.tokenizer)
         self.candidates = [one.method for one in suitable_methods(self.rope, target_length)]
         self.cuts = sorted({round(place) for place in np.linspace(0, self.rope.pairs, plan.cuts)})
@@ -113,6 +115,8 @@ class _Prober:
     def probe(self) -> Probe:
         started = time.monotonic()
         untouched = self._losses(self._as_it_is())
+        with self._as_it_is():
+            untouched_text = self._texts()
         rows = self._methods()
         cuts = {float(cut): self._losses(self._cut(cut, 0.0)) for cut in self.cuts}
         best_cut = _best(cuts)
@@ -123,6 +127,7 @@ class _Prober:
             trained_length=self.rope.trained_length,
             target_length=self.target_length,
             untouched=self._estimate(untouched),
+            untouched_text=untouched_text,
             methods=tuple(rows),
             cuts=self._points(cuts, best_cut),
             critical_pair=int(best_cut),
@@ -138,10 +143,10 @@ class _Prober:
 
     def _methods(self) -> list[ProbedMethod]:
         losses: dict[str, Floats] = {}
-        texts: dict[str, tuple[Estimate | None, Estimate | None]] = {}
+        texts: dict[str, tuple[Estimate, ...]] = {}
         for name in self.candidates:
             with self._method(name):
-                texts[name] = (self._text(self.target_length), self._text(self.rope.trained_length))
+                texts[name] = self._texts()
             losses[name] = self._losses(self._method(name))
         best = min(losses, key=lambda name: float(losses[name].mean()))
         rows = [
@@ -150,8 +155,7 @@ class _Prober:
                 described=methods.get(name).for_target(self.rope, self.target_length).describe(self.rope),
                 needles=self._estimate(losses[name]),
                 behind=self._behind(losses[name], losses[best]),
-                text=texts[name][0],
-                inside=texts[name][1],
+                text=texts[name],
             )
             for name in self.candidates
         ]
@@ -176,9 +180,10 @@ class _Prober:
             self.progress("probe", self.done, self.total)
         return np.minimum(losses, 1e6)  # what is no number is the worst, and a mean must stay one
 
-    def _text(self, length: int) -> Estimate | None:
-        if not self.windows:
-            return None
+    def _texts(self) -> tuple[Estimate, ...]:
+        return tuple(self._text(length) for length in self.lengths) if self.windows else ()
+
+    def _text(self, length: int) -> Estimate:
         scored = len(self.windows[0].counted)
         losses = [paired_nll(self.model, w.tokens[None], length, scored=scored).mean() for w in self.windows]
         clusters = [window.cluster for window in self.windows]
@@ -196,7 +201,7 @@ class _Prober:
         if documents is None:
             return ()
         plan = EvaluationPlan(
-            lengths=(self.rope.trained_length, self.target_length),
+            lengths=self.lengths,
             windows_per_document=self.plan.windows_per_document,
             tasks=("paired",),
             seed=self.plan.seed,
@@ -219,6 +224,12 @@ class _Prober:
         return estimate_of(
             interval, measure="needle_nll", protocol=protocol, unit=NATS, length=self.target_length, failed=0
         )
+
+
+def _lengths(trained_length: int, target_length: int) -> tuple[int, ...]:
+    """The trained window, its doublings, and the target."""
+    doublings = itertools.takewhile(lambda n: n < target_length, (trained_length * 2**k for k in itertools.count()))
+    return (*doublings, target_length)
 
 
 def _best(losses: Mapping[float, Floats]) -> float:

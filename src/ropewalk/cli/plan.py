@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +39,10 @@ def plan(
             help="Text to train on for 8, 16 and 32 steps, which foretell a whole training; repeatable.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Keep records, figures and a page of the plan and probe."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Say which methods suit a model, what it costs, and what fits.
@@ -54,6 +59,10 @@ def plan(
     found = plan_extension(model, target_length, device=device, devices=gpus)
     measured = _probed(model, target_length, data or ()) if probed else None
     warned = _warned(model, target_length, early) if early else None
+    if output is not None:
+        from ropewalk.run.keep_plan import keep_plan
+
+        keep_plan(found, measured, output)
     if as_json:
         further = {"probe": measured, "early": warned}
         show_json(
@@ -70,6 +79,8 @@ def plan(
         show("", early_table(warned), "", prospect_words(warned))
     show("", f"Recommended: {found.recommended}, {found.because}.", "", f"  {found.command}")
     note("Warning", found.warnings)
+    if output is not None:
+        show(f"page {output / 'report.html'}, figures and records beside it")
 
 
 def _probed(model: str, target_length: int, data: Sequence[str]) -> Probe:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ropewalk.errors import MeasurementError
 from ropewalk.report import style
-from ropewalk.report.png import write_png
+from ropewalk.report.image import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

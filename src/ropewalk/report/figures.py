@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ropewalk.errors import MeasurementError
 from ropewalk.report import style
-from ropewalk.report.png import write_png
+from ropewalk.report.axes import plain_log_axis
+from ropewalk.report.image import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,6 @@ ACCURACIES = {"passkey_accuracy": ("pass key", "-", "o"), "key_value_accuracy": 
 FIGURE_MEASURES = ("perplexity", *ACCURACIES)
 # Labels closer than this share of the axis height would overlap.
 LABEL_GAP = 0.062
-# Below this ratio of largest to smallest perplexity three ticks a decade are too few.
-NARROW = 15
 # Characters of a label that fit between the panels.
 LABEL_WIDTH = 16
 # Width over which the series of the recall panel stand side by side at one length, in octaves of context length.
@@ -124,7 +123,7 @@ def _perplexity_panel(axes: Any, results: Sequence[EvaluationResult]) -> None:
             _line(axes, points, colour, "-", "o")
             labels.append((points[-1].value, "\n".join(textwrap.wrap(result.model.method, LABEL_WIDTH)), colour))
     axes.set_ylabel("perplexity per token (lower is better)", fontsize=style.FONT["size"], color=style.INK)
-    _plain_log_axis(axes)
+    plain_log_axis(axes)
     label_ends(axes, labels)
 
 
@@ -179,16 +178,6 @@ def _length_axis(axes: Any, lengths: Sequence[int]) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(style.FAINT)
-
-
-def _plain_log_axis(axes: Any) -> None:
-    """Ticks such as 10, 20, 50, closer where the range is small, written as people write them."""
-    low, high = axes.get_ylim()
-    steps = (1, 1.5, 2, 3, 4, 5, 7) if high < NARROW * low else (1, 2, 5)
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _mark_trained(axes: Any, trained_lengths: set[int]) -> None:

@@ -29,8 +29,8 @@ def probed_methods(probe: Probe) -> Table:
             row.method,
             bracketed(row.needles),
             bracketed(row.behind) if row.behind.value else "-",
-            "-" if row.text is None else bracketed(row.text, perplexity=True),
-            "-" if row.inside is None else bracketed(row.inside, perplexity=True),
+            bracketed(row.text[-1], perplexity=True) if row.text else "-",
+            bracketed(row.text[0], perplexity=True) if row.text else "-",
         )
     return table
 

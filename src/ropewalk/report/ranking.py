@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ropewalk.report import style
+from ropewalk.report.axes import finish
 from ropewalk.report.figures import label_ends
+from ropewalk.report.image import write_png
 from ropewalk.report.plan import short
-from ropewalk.report.png import write_png
 from ropewalk.report.probe import bracketed
 
 if TYPE_CHECKING:
@@ -114,7 +115,6 @@ def write_ranking_figure(ranking: Ranking, path: Path) -> None:
 
 
 def _draw_ranking(axes: Any, shown: Sequence[RankedCandidate]) -> None:
-    axes.set_title("Behind the best", loc="left", fontsize=10.5, color=style.INK)
     for place, one in enumerate(shown):
         behind = one.behind or one.rungs[-1].behind
         colour = style.colour(one.candidate)
@@ -123,11 +123,10 @@ def _draw_ranking(axes: Any, shown: Sequence[RankedCandidate]) -> None:
     axes.set_yticks(range(len(shown)), [one.candidate for one in shown])
     axes.invert_yaxis()
     axes.axvline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
-    _finish(axes, "score minus the best's, nats per token")
+    finish(axes, "Behind the best", x="score minus the best's, nats per token")
 
 
 def _draw_pareto(axes: Any, ranking: Ranking) -> None:
-    axes.set_title("Long against short", loc="left", fontsize=10.5, color=style.INK)
     points: list[tuple[str, RankedCandidate | ComparedControl]] = [(o.candidate, o) for o in ranking.candidates]
     points += [(control.name, control) for control in ranking.controls]
     labels: list[tuple[float, str, str]] = []
@@ -140,24 +139,18 @@ def _draw_pareto(axes: Any, ranking: Ranking) -> None:
         axes.plot(one.inside.value, one.text.value, "o", color=colour, markersize=5)
         labels.append((one.text.value, "\n".join(textwrap.wrap(name, LABEL_WIDTH)), colour))
     axes.axvline(0.0, color=style.FAINT, linewidth=1.0, zorder=1)
-    axes.set_ylabel(f"NLL at {ranking.target_length:,} tokens, nats per token", fontsize=style.FONT["size"])
-    _finish(axes, f"change of NLL at {ranking.trained_length:,} tokens, nats per token")
+    finish(
+        axes,
+        "Long against short",
+        x=f"change of NLL at {ranking.trained_length:,} tokens, nats per token",
+        y=f"NLL at {ranking.target_length:,} tokens, nats per token",
+    )
     label_ends(axes, labels, size=7.5)
 
 
 def _seeds(ranking: Ranking) -> str:
     count = len(ranking.seeds)
     return f"{count} seed" if count == 1 else f"{count} seeds"
-
-
-def _finish(axes: Any, label: str) -> None:
-    axes.set_xlabel(label, fontsize=style.FONT["size"], color=style.INK)
-    axes.tick_params(labelsize=8.5, colors=style.INK, length=0)
-    axes.grid(visible=True, color=style.GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(style.FAINT)
 
 
 def _measured(one: RankedCandidate, ranking: Ranking) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from ropewalk.report import style
 from ropewalk.report.figures import label_ends
-from ropewalk.report.png import write_png
+from ropewalk.report.image import write_png
 from ropewalk.report.reproduction_grid import draw_grid
 from ropewalk.result import quantity_of
 

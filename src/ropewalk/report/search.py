@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ropewalk.report import style
-from ropewalk.report.png import write_png
+from ropewalk.report.axes import caption, finish
+from ropewalk.report.image import write_png
 from ropewalk.report.probe import bracketed
 
 if TYPE_CHECKING:
@@ -59,14 +60,9 @@ def search_figure(found: SearchComparison) -> Figure:
         axes.plot(numbers, one.best, color=colour, linewidth=1.8, label=one.search)
     best = [min(one.losses) for one in found.trajectories]
     axes.set_ylim(min(best) - 0.05 * abs(min(best)), 1.5 * max(one.losses[0] for one in found.trajectories))
-    axes.set_title("Smallest loss on needles so far", loc="left", fontsize=10.5, color=style.INK)
-    axes.set_xlabel("evaluations", fontsize=style.FONT["size"], color=style.INK)
-    axes.set_ylabel("nats per answer token", fontsize=style.FONT["size"], color=style.INK)
-    axes.grid(visible=True, axis="y", color=style.GRID, linewidth=0.8)
+    finish(axes, "Smallest loss on needles so far", x="evaluations", y="nats per answer token")
     axes.legend(frameon=False)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    figure.text(0.02, 0.02, figure_caption(found), fontsize=8, color=style.INK)
+    caption(figure, figure_caption(found))
     return figure
 
 

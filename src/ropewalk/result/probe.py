@@ -12,16 +12,15 @@ class ProbedMethod(Record):
         method, described: Its name, and with its numbers.
         needles: Loss on answers about facts in a context of the target length.
         behind: The same minus the best method's, on the same contexts; 0 for the best.
-        text: NLL of held-out text at the target length; None without texts.
-        inside: NLL of the same tokens with the context cut to the old window; None without texts.
+        text: NLL of the same held-out tokens by length of their context, from the old window to the target; empty
+            without texts.
     """
 
     method: str
     described: str
     needles: Estimate
     behind: Estimate
-    text: Estimate | None
-    inside: Estimate | None
+    text: tuple[Estimate, ...] = ()
 
 
 class ProbedPoint(Record):
@@ -44,7 +43,7 @@ class Probe(Record):
     Attributes:
         model: What was asked for.
         trained_length, target_length: Tokens.
-        untouched: Loss on answers of the model as it is, at the target length.
+        untouched, untouched_text: The model as it is: loss on answers at the target length, and NLL by length.
         methods: Candidates, the best first.
         cuts: Loss where the pairs from `place` on are slowed by the factor and the others left as they are.
         critical_pair: The best cut.
@@ -60,6 +59,7 @@ class Probe(Record):
     trained_length: int
     target_length: int
     untouched: Estimate
+    untouched_text: tuple[Estimate, ...] = ()
     methods: tuple[ProbedMethod, ...]
     cuts: tuple[ProbedPoint, ...]
     critical_pair: int

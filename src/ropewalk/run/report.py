@@ -17,8 +17,11 @@ from ropewalk.result import (
     EntropyComparison,
     EntropyResult,
     EvaluationResult,
+    ExtensionPlan,
     ExtensionResult,
+    Probe,
     Ranking,
+    SearchComparison,
 )
 from ropewalk.run.output import RECORDS
 
@@ -36,6 +39,9 @@ KINDS: tuple[tuple[frozenset[str], type[Record]], ...] = (
     (frozenset({"layers", "heads"}), EntropyResult),
     (frozenset({"results"}), EntropyComparison),
     (frozenset({"candidates", "rung_steps"}), Ranking),
+    (frozenset({"geometry", "recipes"}), ExtensionPlan),
+    (frozenset({"cuts", "slopes"}), Probe),
+    (frozenset({"trajectories", "fresh"}), SearchComparison),
     (frozenset({"carrier", "steps"}), ExtensionResult),
     (frozenset({"estimates", "environment"}), EvaluationResult),
 )

@@ -9,10 +9,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from ropewalk.report.image import svg_address
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-VOID = frozenset({"br", "link", "meta"})
+    from matplotlib.figure import Figure
+
+VOID = frozenset({"br", "img", "link", "meta"})
 
 
 class Markup(str):
@@ -73,6 +77,12 @@ def table(
         class_=class_ or None,
     )
     return element("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def picture(figure: Figure, words: str) -> Markup:
+    """A figure inside the page, with its caption as its description."""
+    image = element("img", src=svg_address(figure), alt=words, class_="picture")
+    return element("figure", image, class_="wide")
 
 
 def lines(*parts: Content) -> Markup:

@@ -11,7 +11,17 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ropewalk.errors import OutputError
-from ropewalk.report.html import certificate, entropy, extensions, gate, measured, provenance, ranking, summary
+from ropewalk.report.html import (
+    certificate,
+    choosing,
+    entropy,
+    extensions,
+    gate,
+    measured,
+    provenance,
+    ranking,
+    summary,
+)
 from ropewalk.report.html.markup import Markup, element, joined
 from ropewalk.report.html.subjects import gather
 from ropewalk.version import __version__
@@ -100,9 +110,13 @@ def is_report(path: Path) -> bool:
 def _sections(contents: Contents) -> list[tuple[str, str, Markup | None]]:
     subjects = contents.subjects
     return [
+        ("plan", "Plan", choosing.plans(contents.plans)),
+        ("probe", "Untrained methods", choosing.probes(contents.probes)),
+        ("search", "Searched frequencies", choosing.searches(contents.searches)),
         ("ranking", "Ranking under one budget", ranking.rankings(contents.rankings)),
         ("certificate", "Certificate", certificate.certificates(subjects)),
         ("gate", "Short-context gate", gate.gates(contents.extensions)),
+        ("trade-off", "Short against long", choosing.trade_offs(subjects)),
         ("lengths", "Against context length", measured.curves(subjects)),
         ("depths", "Depth by length", measured.heat_maps(subjects)),
         ("positions", "By position in a document", measured.positions(subjects)),

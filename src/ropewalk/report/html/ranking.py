@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ropewalk.report.html.markup import Content, Markup, element, joined, lines, small, table
-from ropewalk.report.ranking import ranking_words, stop_words, written
+from ropewalk.report.html.markup import Content, Markup, element, joined, lines, picture, small, table
+from ropewalk.report.ranking import figure_caption, ranking_figure, ranking_words, stop_words, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,8 @@ def _ranking(ranking: Ranking) -> Markup:
     )
     note = "Nats per token; below zero is better where something is subtracted. In brackets: 95 % intervals."
     notes = [element("p", text) for text in (ranking_words(ranking), *ranking.notes)]
-    return joined([table(caption, HEAD, rows, note=note), *notes])
+    figure = picture(ranking_figure(ranking), figure_caption(ranking))
+    return joined([figure, table(caption, HEAD, rows, note=note), *notes])
 
 
 def _row(one: RankedCandidate, ranking: Ranking) -> list[Content]:

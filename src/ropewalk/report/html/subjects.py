@@ -14,8 +14,11 @@ from ropewalk.result import (
     EntropyComparison,
     EntropyResult,
     EvaluationResult,
+    ExtensionPlan,
     ExtensionResult,
+    Probe,
     Ranking,
+    SearchComparison,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
     from ropewalk.result import ModelRecord
 
-    _Part = EvaluationResult | ExtensionResult | Comparison | EntropyResult | Ranking
+    _Choice = ExtensionPlan | Probe | SearchComparison | Ranking
+    _Part = EvaluationResult | ExtensionResult | Comparison | EntropyResult | _Choice
     ReportRecord = _Part | DemoResult | EntropyComparison
 
 # More would not be told apart in one chart.
@@ -85,6 +89,7 @@ class Contents:
         extensions: What was done to make the extended ones.
         comparisons: Paired differences between two models.
         rankings: Candidates compared under one budget.
+        plans, probes, searches: What a choice of a method rests on.
     """
 
     subjects: tuple[Subject, ...]
@@ -92,6 +97,9 @@ class Contents:
     extensions: tuple[ExtensionResult, ...]
     comparisons: tuple[Comparison, ...]
     rankings: tuple[Ranking, ...] = ()
+    plans: tuple[ExtensionPlan, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    searches: tuple[SearchComparison, ...] = ()
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -126,6 +134,9 @@ def gather(records: Iterable[ReportRecord]) -> Contents:
         extensions=tuple(part for part in parts if isinstance(part, ExtensionResult)),
         comparisons=tuple(comparisons),
         rankings=tuple(part for part in parts if isinstance(part, Ranking)),
+        plans=tuple(part for part in parts if isinstance(part, ExtensionPlan)),
+        probes=tuple(part for part in parts if isinstance(part, Probe)),
+        searches=tuple(part for part in parts if isinstance(part, SearchComparison)),
     )
 
 

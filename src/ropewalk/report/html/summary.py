@@ -21,7 +21,9 @@ def title(contents: Contents) -> str:
     """The name of the page: the models that it speaks of."""
     models = [*(one.model for one in contents.identities), *(one.model for one in contents.extensions)]
     models += [model for one in contents.comparisons for model in (one.before, one.after)]
-    names = [*(model.name for model in models), *(one.model for one in contents.rankings)]
+    names = [model.name for model in models]
+    names += [one.model for one in contents.rankings] + [one.model for one in contents.plans]
+    names += [one.model for one in contents.probes] + [one.model for one in contents.searches]
     return f"Context extension report: {', '.join(dict.fromkeys(names))}"
 
 

@@ -1,10 +1,13 @@
-"""Writes a figure's file whole or not at all, with what it was made from in its metadata."""
+"""A figure's file, whole or not at all, with what it was made from in its metadata; and a figure inside a page."""
 
 from __future__ import annotations
 
+import base64
 import io
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import matplotlib
 
 from ropewalk.errors import OutputError
 from ropewalk.report import style
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.figure import Figure
+
+# Names inside an SVG come from this, so that the same figure gives the same bytes.
+SALT = {"svg.hashsalt": "ropewalk"}
 
 
 def write_png(figure: Figure, path: Path, metadata: Mapping[str, str]) -> None:
@@ -40,3 +46,11 @@ def write_png(figure: Figure, path: Path, metadata: Mapping[str, str]) -> None:
         raise OutputError(
             f"a figure must be written to a file; '{path}' cannot be written: {error.strerror}. Give another path."
         ) from error
+
+
+def svg_address(figure: Figure) -> str:
+    """A figure as SVG inside an address (`data:image/svg+xml;base64,...`), for a page that loads nothing."""
+    image = io.BytesIO()
+    with matplotlib.rc_context(SALT):
+        figure.savefig(image, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode('ascii')}"
