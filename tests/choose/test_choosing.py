@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from ropewalk.adapters.config import read_model_config
-from ropewalk.choose.automatic import choose_method, finalists
+from ropewalk.choose import automatic
+from ropewalk.choose.automatic import PATIENCE_MINUTES, choose_method, choose_unnamed, finalists, probe_seconds
 from ropewalk.choose.chosen import choosing_folder, keep_choice, with_method
 from ropewalk.choose.search_comparison import compare_searches
 from ropewalk.choose.searched import check_search, evolution_of
@@ -78,15 +81,64 @@ def test_a_search_that_cannot_be_is_refused():
         check_search("taper", 3)
 
 
-def test_without_a_name_the_config_decides_and_says_so(tmp_path):
+def test_without_a_name_the_config_decides_where_measuring_would_take_long_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(automatic, "PATIENCE_MINUTES", 0.0)
     heard = Heard()
     flags = flags_as_run(model="builtin", target_length=512)
     found = with_method(flags, None, tmp_path / "out", (), heard, search="taper", evaluations=300)
     assert found["method"] == {"name": "yarn"}
     assert heard.stages == [
         "no method named: yarn, by the config alone (resembling tokens are preferred up to 241 tokens); "
-        "--method auto measures"
+        "to measure would take about 0 minutes here"
     ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_name_the_measurement_decides_where_it_takes_minutes(tmp_path):
+    run, heard = run_from_flags(flags_as_run(model="builtin", target_length=512)), Heard()
+    name = choose_unnamed(run, tmp_path / "choosing", (), heard, contexts=2)
+    assert [words.split(":")[0] for words in heard.stages] == ["plan", "probe"]
+    kept = MethodChoice.model_validate_json((tmp_path / "choosing" / "choice.json").read_text())
+    assert (kept.method, kept.probe.methods[0].method) == (name, name)
+
+
+def test_what_cannot_be_measured_is_chosen_by_the_config_and_one_of_several_processes_measures_nothing(
+    tmp_path, monkeypatch
+):
+    run, heard = run_from_flags(flags_as_run(model="builtin", target_length=260)), Heard()
+    monkeypatch.setattr(automatic, "probe", failing)
+    assert choose_unnamed(run, tmp_path / "choosing", (), heard) == "yarn"
+    assert heard.stages[-1].endswith("nothing can be measured: too short for the needles")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert choose_unnamed(run, tmp_path / "choosing", (), heard) == "yarn"
+    assert heard.stages[-1].endswith("several processes would choose apart")
+
+
+def failing(*_, **__):
+    raise OptionError("too short for the needles")
+
+
+def test_measuring_is_for_models_that_take_minutes(tmp_path):
+    small = read_model_config("builtin")
+    assert probe_seconds(small, 2048, torch.device("cpu")) < 60 * PATIENCE_MINUTES
+    config = {
+        "model_type": "llama", "num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14_336,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128_256, "max_position_embeddings": 8192,
+        "rope_theta": 5e5,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    large = read_model_config(tmp_path)
+    assert probe_seconds(large, 32_768, torch.device("cpu")) > 3600
+    assert probe_seconds(large, 32_768, torch.device("cuda")) < probe_seconds(large, 32_768, torch.device("cpu")) / 1e3
+
+
+def test_a_run_that_cannot_be_is_refused_before_anything_is_measured(tmp_path):
+    def check(run):
+        raise OptionError("in the way")
+
+    flags = flags_as_run(model="builtin", target_length=512, method="auto")
+    with pytest.raises(OptionError, match="in the way"):
+        with_method(flags, None, tmp_path / "out", (), Heard(), search="taper", evaluations=300, check=check)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,7 @@ def test_a_step_that_does_not_fit_is_explained_and_leaves_nothing_behind(tmp_pat
     done = subprocess.run(
         [
             *(sys.executable, "-m", "ropewalk", "extend", "builtin", "--to", "8192", "--steps", "2", "--no-gate"),
+            *("--method", "yarn"),
             *("--entry", "train.batch=16", "-o", str(tmp_path / "long")),
         ],
         capture_output=True,

@@ -10,7 +10,8 @@ import sys
 from ropewalk.cli.app import REFUSED
 
 RUN = [
-    *("extend", "builtin", "--to", "512", "--steps", "2", "--no-gate", "--entry", "data.window=64"),
+    *("extend", "builtin", "--to", "512", "--method", "yarn", "--steps", "2", "--no-gate"),
+    *("--entry", "data.window=64"),
     *("--entry", "train.batch=4", "--entry", "train.micro_batch=2", "--entry", "train.trainable=embeddings-norms"),
 ]
 

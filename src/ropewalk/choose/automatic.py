@@ -1,8 +1,9 @@
 """`extend --method auto`: plan, probe, short comparison; every decision is said with the measurement behind it.
 
-Nothing named       the config decides, in no time: the first method that suits by its frequencies.
-auto, no training   the probe decides: the smallest loss on needles of the untrained model.
-auto, training      the probe's best few are trained for a share of the budget, and the comparison decides.
+No training         the probe decides: the smallest loss on needles of the untrained model.
+Training            the probe's best few are trained for a share of the budget, and the comparison decides.
+Nothing named       the same, unless the probe would take more than minutes here or cannot be made: then the config
+                    decides, in no time: the first method that suits by its frequencies.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ropewalk.adapters.config import read_model_config
+from ropewalk.adapters.shape import shape_of
+from ropewalk.analysis.compute import forward_work
 from ropewalk.choose.comparison.budget import Budget
 from ropewalk.choose.comparison.candidates import OURS
 from ropewalk.choose.comparison.comparing import compare
 from ropewalk.choose.comparison.order import CompareOrder, frame_of
 from ropewalk.choose.probing import ProbePlan, probe
 from ropewalk.choose.suitability import suitable_methods
-from ropewalk.errors import DataError, OptionError
+from ropewalk.errors import DataError, ModelError, OptionError, SelfTestError
 from ropewalk.evals.store import write_record
 from ropewalk.result import MethodChoice
 from ropewalk.run.checkpoint import load_checkpoint
+from ropewalk.run.device import default_device
 from ropewalk.run.plan import check_target, target_of
 from ropewalk.run.training_data import paths_of
 from ropewalk.train.processes import started_together
@@ -31,6 +35,8 @@ from ropewalk.train.processes import started_together
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import torch
 
     from ropewalk.adapters.config import ModelConfig
     from ropewalk.result import Probe, Ranking
@@ -42,23 +48,60 @@ CHOICE = "choice.json"
 MOST = 3  # candidates of the short comparison
 SHARE = 0.1  # of the run's steps that each of them is trained for
 CONTEXTS = 8  # needle contexts of probe and comparison
+CUTS = 2  # of the probe
+PATIENCE_MINUTES = 5.0  # for a probe that nobody asked for
+USUAL_RATE = {"cpu": 3e10, "cuda": 1e14, "mps": 2e12}  # operations a second, of a device of that kind, about
 # They change no number, or belong to the run alone.
 OF_THE_RUN = ("save_every", "evaluate_every", "stop_when", "report_to", "warmup_steps", "micro_batch")
 
 
-def choose_from_config(run: RunFile, reporter: Reporter) -> str:
-    """The first method that suits by the config alone; nothing is measured.
+def choose_unnamed(
+    run: RunFile, folder: Path, held_out: Sequence[str], reporter: Reporter, *, contexts: int = CONTEXTS
+) -> str:
+    """The method of a run that names none: measured where that takes minutes, else by the config.
+
+    Args:
+        run: Its method does not matter.
+        folder: Keeps what was measured.
+        held_out: Text to measure, which is not trained on.
+        reporter: Hears of every decision.
+        contexts: Needle contexts of probe and comparison.
 
     Raises:
         RopewalkError: The model cannot be extended to that length.
     """
+    config, target_length = _asked(run)
+    minutes = probe_seconds(config, target_length, default_device()) / 60
+    why = "several processes would choose apart"
+    if not started_together():
+        why = f"to measure would take about {minutes:,.0f} minutes here"
+        if minutes <= PATIENCE_MINUTES:
+            try:
+                return choose_method(run, folder, held_out, reporter, contexts=contexts).method
+            except (DataError, ModelError, OptionError, SelfTestError) as error:
+                why = f"nothing can be measured: {error}"
+    first = suitable_methods(config.rope, target_length)[0]
+    reporter.stage(f"no method named: {first.method}, by the config alone ({first.because}); {why}")
+    return first.method
+
+
+def _asked(run: RunFile) -> tuple[ModelConfig, int]:
+    """The model's config and the target length, where it can be extended so far."""
     config = read_model_config(run.model)
     config.require_unscaled()
     target_length = target_of(run, config)
     check_target(target_length, config)
-    first = suitable_methods(config.rope, target_length)[0]
-    reporter.stage(f"no method named: {first.method}, by the config alone ({first.because}); --method auto measures")
-    return first.method
+    return config, target_length
+
+
+def probe_seconds(config: ModelConfig, target_length: int, device: torch.device) -> float:
+    """About how long the probe of `choose_method` takes, by its operations and what a usual device does.
+
+    Not measured, so that a command that is repeated decides the same.
+    """
+    readings = 2 + CUTS + len(suitable_methods(config.rope, target_length))
+    work = forward_work(shape_of(config), target_length).times(readings * CONTEXTS * target_length)
+    return work.total / USUAL_RATE.get(device.type, USUAL_RATE["cpu"])
 
 
 def choose_method(
@@ -82,10 +125,7 @@ def choose_method(
             "a method is chosen by one process, because several would choose apart; this command was launched as "
             "several. Choose first: ropewalk compare. Then name what it says with --method."
         )
-    config = read_model_config(run.model)
-    config.require_unscaled()
-    target_length = target_of(run, config)
-    check_target(target_length, config)
+    config, target_length = _asked(run)
     earlier = earlier_choice(folder / CHOICE, run, target_length)
     if earlier is not None:
         reporter.stage(f"method {earlier.method}, as chosen before")
@@ -98,7 +138,7 @@ def choose_method(
         load_checkpoint(run.model),
         config,
         target_length,
-        plan=ProbePlan(contexts=contexts, cuts=2, slopes=(0.0,)),
+        plan=ProbePlan(contexts=contexts, cuts=CUTS, slopes=(0.0,)),
         progress=reporter.advance,
     )
     because.append(_probe_words(probed))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.adapters.config import read_model_config, resolve_source
 from ropewalk.adapters.doctor import require_sound
-from ropewalk.choose.automatic import AUTO, CHOICE, choose_from_config, choose_method, earlier_choice
+from ropewalk.choose.automatic import AUTO as AUTO
+from ropewalk.choose.automatic import CHOICE, choose_method, choose_unnamed, earlier_choice
 from ropewalk.choose.searched import searched_choice
 from ropewalk.run.extension import Silent
 from ropewalk.run.flags import run_from_flags
@@ -17,7 +18,7 @@ from ropewalk.run.runfile import read_run
 from ropewalk.train.processes import is_first
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ropewalk.run.extension import Reporter
@@ -36,6 +37,7 @@ def with_method(
     *,
     search: str,
     evaluations: int,
+    check: Callable[[RunFile], None] | None = None,
 ) -> dict[str, Any]:
     """The flags with a method's own name, whatever was named.
 
@@ -47,6 +49,7 @@ def with_method(
         reporter: Hears of decisions.
         search: For `searched`.
         evaluations: For `searched`.
+        check: Refuses a run that cannot be, before anything is measured for it.
 
     Raises:
         RopewalkError: What cannot be measured, or run.
@@ -57,13 +60,17 @@ def with_method(
     open_flags = {key: value for key, value in flags.items() if key != "method"}
     run = run_from_flags(open_flags, recipe)
     require_sound(read_model_config(resolve_source(run.model)))  # nothing is said of a model that cannot be extended
-    if named is None:
-        return open_flags | {"method": {"name": choose_from_config(run, reporter if is_first() else Silent())}}
+    if check is not None:
+        check(run)
     folder = choosing_folder(output)
-    if named == AUTO:
+    if named in (None, AUTO):
         known = earlier_choice(output / RECORDS / CHOICE, run, target_of(run, read_model_config(run.model)))
-        chosen = known or choose_method(run, folder, held_out, reporter)
-        return open_flags | {"method": {"name": chosen.method}}
+        if known is not None:
+            return open_flags | {"method": {"name": known.method}}
+        if named is None:
+            name = choose_unnamed(run, folder, held_out, reporter if is_first() else Silent())
+            return open_flags | {"method": {"name": name}}
+        return open_flags | {"method": {"name": choose_method(run, folder, held_out, reporter).method}}
     return open_flags | {"method": _searched(run, folder, output, search, evaluations, reporter)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,10 @@ from ropewalk.cli.lengths import parse_length
 from ropewalk.cli.settings import ALLOW_PICKLE, parse_settings
 
 if TYPE_CHECKING:
-    from ropewalk.result import ExtensionResult
+    from collections.abc import Sequence
+
+    from ropewalk.result import EvaluationResult, ExtensionResult
+    from ropewalk.run.extension import Reporter
 
 
 def extend(
@@ -30,7 +33,7 @@ def extend(
         typer.Option(
             metavar="NAME",
             help="How pairs are slowed down; see 'explain'. 'auto' measures which, 'searched' searches. "
-            "[default: what suits the config]",
+            "[default: auto where that takes minutes, else what suits the config]",
         ),
     ] = None,
     settings: Annotated[
@@ -89,6 +92,14 @@ def extend(
         bool, typer.Option("--require-gate", help="End with exit code 1 unless the gate says PASS.")
     ] = False,
     no_gate: Annotated[bool, typer.Option("--no-gate", help="Leave the short-context gate out.")] = False,
+    certify: Annotated[
+        bool | None,
+        typer.Option(
+            "--certify/--no-certify",
+            help="At the end measure how far the window is certified to reach. [default: with --method auto]",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run into DIR stopped, or start.")
     ] = False,
@@ -108,11 +119,12 @@ def extend(
     held-out modules for the built-in model, --gate-data for any other; and on public tasks, with --gate-tasks.
     """
     from ropewalk.adapters.trust import allowing
-    from ropewalk.choose.chosen import keep_choice, with_method
+    from ropewalk.choose.chosen import AUTO, keep_choice, with_method
     from ropewalk.cli.gate import gate_settings, require_pass, show_gate
     from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
     from ropewalk.errors import OptionError
+    from ropewalk.run.extension import check_extension
     from ropewalk.run.flags import extend_from_flags, flags_as_run
 
     gate = gate_settings(
@@ -142,17 +154,30 @@ def extend(
             if value is not None
         },
     )
+    # None chooses by the method: who asks for a choice by measurement asks for its proof.
+    certified = method == AUTO if certify is None else certify
+    told: dict[str, Any] = {"gate": gate, "resume": resume, "overwrite": overwrite, "link": link}
     with allowing(pickle=allow_pickle), LiveReporter() as reporter:
-        flags = with_method(flags, recipe, output, gate_data or (), reporter, search=search, evaluations=evaluations)
-        result = extend_from_flags(
-            flags, output, recipe=recipe, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter
+        flags = with_method(
+            flags,
+            recipe,
+            output,
+            gate_data or (),
+            reporter,
+            search=search,
+            evaluations=evaluations,
+            check=lambda run: check_extension(run, output, **told),
         )
+        result = extend_from_flags(flags, output, recipe=recipe, reporter=reporter, **told)
         keep_choice(output)
+        evaluation = _certified(output, gate_data or (), reporter) if certified else None
     if as_json:
         show_json(result.model_dump(mode="json"))
     else:
         show_extension(result, output)
         show_gate(result.gate)
+        if evaluation is not None:
+            show_certificate(evaluation)
     if require_gate:
         require_pass(result.gate, output)
 
@@ -164,3 +189,18 @@ def show_extension(result: ExtensionResult, output: Path) -> None:
     window = f"{result.model.trained_length:,} -> {result.model.target_length:,} tokens"
     training = f"{result.steps} steps, {result.tokens:,} tokens" if result.steps else "no training"
     show(f"{output}: {result.model.method}, {window}, {training}, self-test passed.")
+
+
+def show_certificate(evaluation: EvaluationResult) -> None:
+    """Prints how far the window is certified to reach."""
+    from ropewalk.cli.output import show
+    from ropewalk.report.certificate import certified_lengths_table
+
+    if evaluation.certificate is not None:
+        show("", certified_lengths_table(evaluation.certificate))
+
+
+def _certified(output: Path, held_out: Sequence[str], reporter: Reporter) -> EvaluationResult:
+    from ropewalk.run.certify import certify
+
+    return certify(output, held_out, reporter)

@@ -18,6 +18,7 @@ from ropewalk.run.device import default_device
 from ropewalk.run.gate import prepare_gate
 from ropewalk.run.output import CHECKPOINTS, RECORDS, OutputFolder
 from ropewalk.run.plan import resolve
+from ropewalk.run.training_data import training_windows
 from ropewalk.run.watch_text import prepare_watch
 from ropewalk.train.checkpoints import last_complete_checkpoint
 from ropewalk.train.processes import is_first, leave_the_others, on_first
@@ -100,11 +101,7 @@ def run_extension(
         on_first(lambda: folder.check_same_run(plan.run.to_toml()))
         tell.stage(f"'{output}' was finished before; nothing is done")
         return ExtensionResult.model_validate_json((folder.final / RECORDS / "result.json").read_text("utf-8"))
-    if link and plan.run.train.steps:
-        raise OptionError(
-            f"links stand for weight files that do not change; this run trains {plan.run.train.steps} steps. Leave "
-            "--link out, or set --steps 0."
-        )
+    _refuse_links(plan, link=link)
     prepared, watch_text = on_first(lambda: _prepare(plan, folder, gate, resume=resume, overwrite=overwrite))
     started = time.monotonic()
     tell.stage(
@@ -141,6 +138,48 @@ def run_extension(
             ) from error
         raise
     return result
+
+
+def check_extension(
+    run: RunFile,
+    output: Path,
+    *,
+    gate: GateSettings | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    link: bool = False,
+) -> None:
+    """Refuses what `run_extension` would refuse, before any work is done for it; writes nothing.
+
+    Args:
+        run: The run.
+        output: The checkpoint folder to make.
+        gate: Of the run, or None.
+        resume: Partial work may stand there.
+        overwrite: An earlier result may stand there.
+        link: Hard links in the place of copies of the weight files.
+
+    Raises:
+        RopewalkError: See `run_extension`.
+    """
+    folder = OutputFolder(output)
+    if resume and folder.is_finished():
+        return
+    plan = resolve(run)
+    _refuse_links(plan, link=link)
+    if gate:
+        prepare_gate(plan, gate)
+    folder.refuse_what_stands_there(resume=resume, overwrite=overwrite)
+    if plan.run.train.steps:
+        training_windows(plan, adapters.load_tokenizer(plan.source))
+
+
+def _refuse_links(plan: Plan, *, link: bool) -> None:
+    if link and plan.run.train.steps:
+        raise OptionError(
+            f"links stand for weight files that do not change; this run trains {plan.run.train.steps} steps. Leave "
+            "--link out, or set --steps 0."
+        )
 
 
 def _prepare(

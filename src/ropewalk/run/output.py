@@ -50,7 +50,7 @@ class OutputFolder:
         Raises:
             OutputError: Something is in the way, or the partial work belongs to another run.
         """
-        self._refuse_what_stands_there(resume=resume, overwrite=overwrite)
+        self.refuse_what_stands_there(resume=resume, overwrite=overwrite)
         if self.partial.exists():
             if resume:
                 self.check_same_run(run)
@@ -85,7 +85,8 @@ class OutputFolder:
         precision = _that_matters(_text(file)).get("train", {}).get("precision")
         return str(precision) if precision else None
 
-    def _refuse_what_stands_there(self, *, resume: bool, overwrite: bool) -> None:
+    def refuse_what_stands_there(self, *, resume: bool, overwrite: bool) -> None:
+        """Raises OutputError where the folder, or the work of another run, is in the way."""
         if self.final.is_mount():
             raise OutputError(
                 f"the output folder must be made at the end of the run, by a rename; '{self.final}' is a mount point, "
