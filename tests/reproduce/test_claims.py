@@ -142,6 +142,19 @@ def test_two_cells_at_the_same_floor_or_ceiling_are_not_said_to_be_equal(share):
     assert verdict.effect.interval == "Newcombe, because no answer differs"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "edge"),
+    [(0.0, 0.04, "floor"), (1.0, 0.96, "ceiling"), (0.0, 0.08, ""), (1.0, 0.0, ""), (0.92, 1.0, "")],
+)
+def test_a_verdict_says_that_all_sides_lie_at_the_floor_or_the_ceiling_and_stays_as_it_is(first, second, edge):
+    samples = {name: {0: {"text": recall(share, [0.5], contexts=100)}} for name, share in (("a", first), ("b", second))}
+    terms = minus(*(Reading(name, "text", "key_value", 256) for name in "ab"))
+    verdict = judge(claim("recall", terms, smallest_effect=0.05), samples)
+    assert edge in verdict.because
+    assert bool(verdict.because) == bool(edge)
+    assert verdict.state == decide(verdict.effect.low, verdict.effect.high, 0.05, seeds=1)
+
+
 def test_a_difference_of_differences_asks_whether_a_gain_is_the_middles_own():
     everywhere = {name: {0: {"text": recall(share, [0.1, 0.5])}} for name, share in (("a", 0.75), ("b", 0.5))}
     cells = [Reading(name, "text", "key_value", 256) for name in "ab"]

@@ -167,6 +167,8 @@ def test_a_study_can_be_judged_by_what_is_done_so_far(tmp_path):
     result = run_study(small_study(), tmp_path, heard, so_far=True)
     assert heard.steps == 0
     assert {cell.name for cell in result.cells} == {"untouched", "linear"}
+    assert result.cells_left == 1
+    assert "so far 2 of 3 cells" in (tmp_path / "page.md").read_text()
     states = {verdict.claim: verdict.state for verdict in result.verdicts}
     assert states["text"] == "not measured"
     assert result.find("linear", "text", "paired_nll", 256) is not None

@@ -106,6 +106,8 @@ def distance_of(estimate: Estimate) -> int:
 def _head(result: Reproduction, protocol: str | None) -> str:
     rule = f"[protocol]({protocol})" if protocol else "protocol (docs/reproduction/protocol.md)"
     what = "few cells" if result.quick else "all cells"
+    if result.cells_left:
+        what = f"so far {len(result.cells)} of {len(result.cells) + result.cells_left} cells"
     model = f" --model {result.model}" if result.study in ANY_MODEL else ""
     command = f"ropewalk reproduce {result.study}{model}" + (" --quick" if result.quick else "")
     papers = (result.paper or "").split(", ") if result.paper else ()

@@ -42,7 +42,7 @@ def reproduction_figure(result: Reproduction) -> Figure:
     size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.4)
     figure = Figure(figsize=size, facecolor="white")
     grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.75, "hspace": 0.5})
-    figure.subplots_adjust(left=0.62 / size[0], right=1 - 1.7 / size[0], top=1 - 0.5 / size[1], bottom=0.95 / size[1])
+    figure.subplots_adjust(left=0.8 / size[0], right=1 - 1.7 / size[0], top=1 - 0.5 / size[1], bottom=0.95 / size[1])
     places = [axes for row in grid for axes in row]
     for axes, panel in zip(places, result.panels, strict=False):
         _draw(axes, result, panel)

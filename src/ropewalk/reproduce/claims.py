@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ropewalk.statistics import Interval
 
 Decision = Literal["holds", "does not hold", "undecided"]
+FLOOR = 0.05  # a share at or below it shows no difference; one above its counterpart neither
 NO_SPREAD = "Newcombe, because no answer differs"
 
 
@@ -96,7 +97,7 @@ def judge(claim: Claim, samples: Samples) -> Verdict:
         state = "cannot be judged at this scale"
         return verdict.model_copy(update={"state": state, "because": claim.mechanism_only})
     state = decide(effect.low, effect.high, claim.smallest_effect, seeds=len(effect.seeds))
-    return verdict.model_copy(update={"state": state})
+    return verdict.model_copy(update={"state": state, "because": _edge(claim, samples)})
 
 
 def decide(low: float, high: float, smallest_effect: float, *, seeds: int) -> Decision:
@@ -145,6 +146,19 @@ def _without_spread(claim: Claim, table: Table, samples: Samples) -> Interval | 
     return type(interval)(
         interval.value, interval.low, interval.high, interval.level, NO_SPREAD, interval.samples, interval.clusters
     )
+
+
+def _edge(claim: Claim, samples: Samples) -> str:
+    """Words where all sides find nothing or everything; empty otherwise. They change no verdict."""
+    if not all(reading.is_share for _, reading in claim.terms):
+        return ""
+    tables = [table_of([(1.0, reading)], samples) for _, reading in claim.terms]
+    means = [float(table.values.mean()) for table in tables if table is not None]
+    if max(means) <= FLOOR:
+        return f"at the floor, where no side finds more than {FLOOR:.0%} and a difference cannot show"
+    if min(means) >= 1.0 - FLOOR:
+        return f"at the ceiling, where every side finds at least {1.0 - FLOOR:.0%} and a difference cannot show"
+    return ""
 
 
 def contradictions(one: Iterable[Verdict], other: Iterable[Verdict]) -> tuple[str, ...]:

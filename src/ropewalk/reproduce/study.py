@@ -113,6 +113,7 @@ class _Work:
         self.data: dict[str, str] = {}
         self.certificates: dict[str, CellCertificate] = {}
         self.diverged: list[str] = []
+        self.cells_left = 0  # of a study that is judged so far
         self.cells = {c.label: c for c in (*(c for s in study.searches for c in s.cells), *study.cells)}
         self.waiting = dict(self.cells)
         self.paid: list[tuple[float, float]] = []  # cost and seconds of what was measured
@@ -129,6 +130,7 @@ class _Work:
         if self.so_far:
             found_part = measured_part(cell, self.folder)
             if found_part is None:
+                self.cells_left += 1
                 return
             cell = found_part
         cell = self.settled(cell)
@@ -211,6 +213,7 @@ def _result(study: Study, work: _Work) -> Reproduction:
         trained_length=trained_length,
         data=work.data,
         cells=tuple(work.records_in_order()),
+        cells_left=work.cells_left,
         readings=tuple(_readings(study, work, trained_length)),
         rates=tuple(work.rates.values()),
         verdicts=tuple(judge(claim, work.samples) for claim in study.claims),

@@ -90,7 +90,8 @@ class Verdict(Record):
         smallest_effect: Smallest difference that counts.
         headline: Whether the paper stands on it.
         state: The verdict.
-        because: Why it cannot be judged, or what is missing; empty otherwise.
+        because: Why it cannot be judged, what is missing, or that all sides lie at the floor or the ceiling; else
+            empty.
         effect: None where a cell is missing.
     """
 
@@ -211,7 +212,8 @@ class Reproduction(Record):
         model: The base model.
         trained_length: Its window, tokens.
         data: Fingerprint of the texts of each measurement.
-        cells: In the order in which they were measured; those of searches first.
+        cells: In the order of the study; those of searches first.
+        cells_left: How many more the study has, where it was judged by what there was so far.
         readings: What tables and figures show.
         rates: Learning rates that were searched for.
         verdicts: One for each claim.
@@ -229,6 +231,7 @@ class Reproduction(Record):
     trained_length: int
     data: dict[str, str]
     cells: tuple[CellRecord, ...]
+    cells_left: int = 0
     readings: tuple[CellReading, ...]
     rates: tuple[RateRecord, ...]
     verdicts: tuple[Verdict, ...]

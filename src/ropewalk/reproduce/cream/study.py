@@ -77,7 +77,7 @@ def cream(*, quick: bool) -> Study:
         depths=((RECALL, KEYS, TARGET), *(() if quick else ((NEEDLE, PASSKEY, length) for length in LENGTHS))),
         panels=panels("yarn") if quick else whole_panels(),
         searches=() if quick else searches(),
-        defaults={f"{f}-{s}": 1e-3 for f in FREQUENCIES for s in ("cream", "pose")},
+        defaults={f"{f}-{s}": 1e-3 for f in FREQUENCIES for s in ("cream", "pose")} | {"yarn-pose": 3e-4},
         notes=NOTES if quick else (*NOTES, *WHOLE_NOTES),
     )
 
