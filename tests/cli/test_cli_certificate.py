@@ -29,6 +29,8 @@ tasks = ["paired"]
 windows_per_document = 2
 [certificate]
 tasks = ["key-value", "passkey"]
+looks = [40]
+alphas = [0.05]
 """
 
 

@@ -52,6 +52,13 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     return last
 
 
+def refused_here(outcome) -> str:
+    assert outcome.exit_code == 2, outcome.err
+    assert outcome.out == ""
+    assert outcome.paragraph.startswith("Error: ")
+    return outcome.paragraph
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -68,39 +75,50 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
         (("builtin", "--steps", "1", "--data", "absent.txt"), "'absent.txt' does not exist"),
     ],
 )
-def test_an_impossible_request_is_refused_in_one_paragraph_and_leaves_nothing(arguments, message, tmp_path):
+def test_an_impossible_request_is_refused_in_one_paragraph_and_leaves_nothing(
+    run, arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     to = () if "--to" in arguments else ("--to", "2k")
-    done = ropewalk("extend", *arguments, *to, "-o", tmp_path / "long", cwd=tmp_path)
-    assert message in refusal(done)
+    assert message in refused_here(run("extend", *arguments, *to, "-o", "long"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_of_the_program_itself_ends_with_code_2_and_no_traceback(tmp_path):
+    done = ropewalk("extend", "builtin", "--method", "yarm", "--to", "2k", "-o", tmp_path / "long")
+    assert "did you mean 'yarn'?" in refusal(done)
     assert not (tmp_path / "long").exists()
 
 
-def test_text_that_is_empty_or_not_utf8_is_refused(tmp_path):
+def test_text_that_is_empty_or_not_utf8_is_refused(run, tmp_path):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9 " * 100)
     for file, message in (("empty.txt", "is empty"), ("latin.txt", "has the byte 0xe9 at offset 3")):
-        done = ropewalk(
-            "extend", "builtin", "--to", "2k", "--steps", 1, "--data", tmp_path / file, "-o", tmp_path / "long"
-        )
-        assert message in refusal(done)
+        arguments = ("--to", "2k", "--steps", "1", "--data", str(tmp_path / file), "-o", str(tmp_path / "long"))
+        assert message in refused_here(run("extend", "builtin", *arguments))
         assert not (tmp_path / "long").exists()
 
 
-def test_a_config_without_rope_is_refused(tmp_path):
+def test_a_config_without_rope_is_refused(run, tmp_path):
     (tmp_path / "gpt2").mkdir()
     (tmp_path / "gpt2" / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": 64, "n_head": 4}))
-    assert "gpt2" in refusal(ropewalk("extend", tmp_path / "gpt2", "--to", "2k", "-o", tmp_path / "long"))
+    arguments = (str(tmp_path / "gpt2"), "--to", "2k", "-o", str(tmp_path / "long"))
+    assert "gpt2" in refused_here(run("extend", *arguments))
 
 
-def test_a_place_must_be_given():
-    assert "Add -o DIR" in refusal(ropewalk("extend", "builtin", "--to", "2k"))
+def test_a_place_must_be_given(run):
+    assert "Add -o DIR" in refused_here(run("extend", "builtin", "--to", "2k"))
 
 
-def test_a_folder_that_exists_is_kept(tmp_path):
+def test_a_folder_that_exists_is_kept_and_nothing_is_measured_before(run, tmp_path):
     (tmp_path / "long").mkdir()
     (tmp_path / "long" / "notes").write_text("mine")
-    assert "must not exist" in refusal(ropewalk("extend", "builtin", "--to", "2k", "-o", tmp_path / "long"))
+    for method in ((), ("--method", "auto"), ("--method", "yarn")):
+        outcome = run("extend", "builtin", "--to", "2k", *method, "-o", str(tmp_path / "long"))
+        assert "must not exist" in refused_here(outcome)
+        assert "probe" not in outcome.err
     assert (tmp_path / "long" / "notes").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["long"]
 
 
 @pytest.mark.parametrize("steps", [0, 1])

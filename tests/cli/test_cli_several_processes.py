@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from ropewalk.cli.app import REFUSED
 
+TEXT = Path(__file__).parents[1] / "reproduce" / "small.txt"  # the built-in modules take seconds to read
 RUN = [
     *("extend", "builtin", "--to", "512", "--method", "yarn", "--steps", "2", "--no-gate"),
-    *("--entry", "data.window=64"),
+    *("--entry", "data.window=64", "--data", str(TEXT)),
     *("--entry", "train.batch=4", "--entry", "train.micro_batch=2", "--entry", "train.trainable=embeddings-norms"),
 ]
 

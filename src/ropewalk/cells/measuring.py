@@ -125,11 +125,17 @@ def measured_part(cell: Cell, folder: Path) -> Cell | None:
     return dataclasses.replace(cell, exams=tuple(e for e in cell.exams if e.is_measured(place / e.name)))
 
 
-def settled_precision(folder: Path) -> str:
+def settled_precision(folder: Path, *, keep: bool = True) -> str:
     """The number format of every training of a study: that of the models that are there, else what is fast here.
 
     What is fast is found by a clock, so it must be asked once: a study whose cells differ in it compares nothing.
+
+    Args:
+        folder: The study's folder.
+        keep: Write down what was found; else nothing is written, for one who may still refuse the study.
     """
+    if not keep:
+        return _earlier_precision(folder) or fastest_precision(default_device())
     with held(PRECISION, folder):
         found = _earlier_precision(folder)
         if found is None:

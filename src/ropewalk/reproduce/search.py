@@ -31,14 +31,12 @@ class Search:
         name: What cells call it.
         cell: The run whose rate is searched for; its exams do not matter.
         length: Loss at this context length decides, tokens.
-        default: The rate of runs without a search: what the search chose when it was last run, or a guess.
         rates: Candidates.
     """
 
     name: str
     cell: Cell
     length: int
-    default: float = 1e-3
     rates: tuple[float, ...] = RATES
 
     @property

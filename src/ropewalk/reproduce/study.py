@@ -49,7 +49,8 @@ class Study:
         depths: Lengths at which recall is shown by depth, by exam and measure.
         panels: Of the figure.
         searches: For learning rates, before all cells; a cell whose search is not among them takes its default.
-        defaults: Rates by the name of a search that is not made.
+        defaults: Rates by the name of the search, where that is not made or finds none: what it chose when it was last
+            made, or a guess.
         notes: What the reader should know.
     """
 
@@ -154,8 +155,7 @@ class _Work:
             return cell
         if cell.search in self.rates:
             return cell.at_rate(self.rates[cell.search].chosen)
-        defaults = {search.name: search.default for search in self.study.searches} | self.study.defaults
-        return cell.at_rate(defaults[cell.search])
+        return cell.at_rate(self.study.defaults[cell.search])
 
     def based(self, cell: Cell) -> Cell:
         """The cell with its base model in place, which is made now if it is a study's own and not there yet."""

@@ -47,7 +47,7 @@ def bridge(order: BridgeOrder, folder: Path, tell: Reporter, *, sizes: Sizes | N
     if order.quick:
         chosen = dataclasses.replace(chosen, seeds=1)
     frame = frame_of(order, chosen, measured_in="float32" if on_processor else "bfloat16")
-    precision = settled_precision(folder)
+    precision = settled_precision(folder, keep=False)
     require_memory(frame, precision, device)
     rate = product_rate(PRECISIONS[precision], device)
     budget = budget_of(frame, rate, order.hours, on_processor=on_processor, settled=settled_steps(folder))
