@@ -170,6 +170,12 @@ def test_a_share_without_spread_has_an_interval_with_width():
     assert estimate.low == pytest.approx(0.806, abs=0.01)  # Wilson for 16 of 16
 
 
+def test_the_interval_of_a_share_ends_where_shares_end():
+    samples = {"a": {seed: {"text": recall(share, [0.5])} for seed, share in enumerate((1.0, 1.0, 0.5))}}
+    estimate = cell_reading(Reading("a", "text", "key_value", 256), samples).estimate
+    assert 0.0 <= estimate.low < estimate.value < estimate.high == 1.0  # three trainings alone would widen it beyond
+
+
 def test_a_contradiction_is_one_run_that_says_yes_and_another_that_says_no():
     verdict = judge(CLAIM, two_cells(np.random.default_rng(0), effect=1.0))
     no, open_ = (verdict.model_copy(update={"state": state}) for state in ("does not hold", "undecided"))

@@ -153,6 +153,8 @@ def cell_reading(
     if table is None or len(table.documents) < 2:
         return None
     interval = interval_of(table, unit=unit_of_documents(reading), is_share=reading.is_share)
+    # A few trainings widen an interval beyond what a share can be.
+    least, most = (0.0, 1.0) if reading.is_share and against is None else (-math.inf, math.inf)
     estimate = Estimate(
         measure=reading.measure + ("" if against is None else AGAINST_CUT),
         protocol="mean over documents of the mean over samples" + ("" if against is None else f", minus {against}"),
@@ -160,8 +162,8 @@ def cell_reading(
         length=reading.length,
         depth=depth,
         value=interval.value,
-        low=interval.low,
-        high=interval.high,
+        low=max(interval.low, least),
+        high=min(interval.high, most),
         interval=interval.method,
         samples=table.values.size,
         failed=table.failed,
