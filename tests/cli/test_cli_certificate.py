@@ -29,8 +29,6 @@ tasks = ["paired"]
 windows_per_document = 2
 [certificate]
 tasks = ["key-value", "passkey"]
-looks = [40]
-alphas = [0.05]
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from ropewalk.errors import MeasurementError
 from ropewalk.report import style
-from ropewalk.report.image import write_png
+from ropewalk.report.image import fingerprint_of, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,14 +71,15 @@ def write_entropy_figure(results: Sequence[EntropyResult], path: Path) -> None:
         OutputError: The file cannot be written.
     """
     figure = entropy_figure(results)
-    metadata = {
-        "Title": "ropewalk: attention entropy of " + " and ".join(r.model.method for r in results),
-        "Description": caption(results),
-        "Software": f"ropewalk {results[0].environment.ropewalk}",
-        "ropewalk:data": results[0].data,
-        "ropewalk:results": " ".join(result_fingerprint(result) for result in results),
-    }
-    write_png(figure, path, metadata)
+    write_png(
+        figure,
+        path,
+        title="attention entropy of " + " and ".join(r.model.method for r in results),
+        words=caption(results),
+        version=results[0].environment.ropewalk,
+        data=results[0].data,
+        results=" ".join(result_fingerprint(result) for result in results),
+    )
 
 
 def caption(results: Sequence[EntropyResult]) -> str:
@@ -135,7 +135,7 @@ def shown_layers(layers: int) -> tuple[int, ...]:
 def result_fingerprint(result: EntropyResult) -> str:
     """The first 16 hex digits of SHA-256 over what was measured, without where and how long."""
     content = result.model_dump_json(exclude={"environment", "wall_seconds"})
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return fingerprint_of(content)
 
 
 def positions(result: EntropyResult) -> list[float]:

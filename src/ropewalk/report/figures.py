@@ -6,7 +6,6 @@ fingerprints of its inputs.
 
 from __future__ import annotations
 
-import hashlib
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ropewalk.errors import MeasurementError
 from ropewalk.report import style
 from ropewalk.report.axes import plain_log_axis
-from ropewalk.report.image import write_png
+from ropewalk.report.image import fingerprint_of, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,20 +94,21 @@ def write_figure(figure: ResultFigure, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     results = figure.results
-    metadata = {
-        "Title": "ropewalk: " + " and ".join(r.model.method for r in results),
-        "Description": caption(results),
-        "Software": f"ropewalk {results[0].environment.ropewalk}",
-        "ropewalk:data": results[0].data,
-        "ropewalk:results": " ".join(result_fingerprint(result) for result in results),
-    }
-    write_png(figure, path, metadata)
+    write_png(
+        figure,
+        path,
+        title=" and ".join(r.model.method for r in results),
+        words=caption(results),
+        version=results[0].environment.ropewalk,
+        data=results[0].data,
+        results=" ".join(result_fingerprint(result) for result in results),
+    )
 
 
 def result_fingerprint(result: EvaluationResult) -> str:
     """The first 16 hex digits of SHA-256 over what was measured, without where and how long."""
     content = result.model_dump_json(exclude={"environment", "wall_seconds", "samples_file"})
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return fingerprint_of(content)
 
 
 def _perplexity_panel(axes: Any, results: Sequence[EvaluationResult]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from ropewalk.errors import OutputError
 from ropewalk.report import style
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 SALT = {"svg.hashsalt": "ropewalk"}
 
 
-def write_png(figure: Figure, path: Path, metadata: Mapping[str, str]) -> None:
+def write_png(figure: Figure, path: Path, *, title: str, words: str, version: str, **origin: str) -> None:
     """Writes a PNG beside its place, then moves it there.
 
     Args:
         figure: Any figure.
         path: The PNG file; its folder is made.
-        metadata: Text chunks of the file.
+        title: What the file calls itself.
+        words: What the figure shows, for those who do not see it.
+        version: Of the ropewalk that made the results.
+        **origin: Fingerprints of what it was made from, by name.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    metadata = {"Title": f"ropewalk: {title}", "Description": words, "Software": f"ropewalk {version}"}
+    metadata |= {f"ropewalk:{name}": fingerprint for name, fingerprint in origin.items()}
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=style.DOTS_PER_INCH, metadata=dict(metadata))
+    figure.savefig(image, format="png", dpi=style.DOTS_PER_INCH, metadata=metadata)
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +51,11 @@ def write_png(figure: Figure, path: Path, metadata: Mapping[str, str]) -> None:
         raise OutputError(
             f"a figure must be written to a file; '{path}' cannot be written: {error.strerror}. Give another path."
         ) from error
+
+
+def fingerprint_of(content: str) -> str:
+    """The first 16 hex digits of SHA-256 over what a figure shows."""
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def svg_address(figure: Figure) -> str:

@@ -69,12 +69,13 @@ def write_pairs_figure(plan: ExtensionPlan, path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    metadata = {
-        "Title": f"ropewalk: pairs of {plan.model} at {plan.geometry.target_length:,} tokens",
-        "Description": pairs_caption(plan),
-        "Software": f"ropewalk {__version__}",
-    }
-    write_png(pairs_figure(plan), path, metadata)
+    write_png(
+        pairs_figure(plan),
+        path,
+        title=f"pairs of {plan.model} at {plan.geometry.target_length:,} tokens",
+        words=pairs_caption(plan),
+        version=__version__,
+    )
 
 
 def _distinct(curves: Sequence[PairCurve]) -> list[tuple[list[str], PairCurve]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from ropewalk.report import style
 from ropewalk.report.axes import caption, finish
 from ropewalk.report.figures import label_ends
-from ropewalk.report.image import write_png
+from ropewalk.report.image import fingerprint_of, write_png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,13 +52,14 @@ def write_probe_figure(probe: Probe, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     content = probe.model_dump_json(exclude={"environment", "wall_seconds"})
-    metadata = {
-        "Title": f"ropewalk: probe of {probe.model} at {probe.target_length:,} tokens",
-        "Description": probe_caption(probe),
-        "Software": f"ropewalk {probe.environment.ropewalk}",
-        "ropewalk:results": hashlib.sha256(content.encode()).hexdigest()[:16],
-    }
-    write_png(probe_figure(probe), path, metadata)
+    write_png(
+        probe_figure(probe),
+        path,
+        title=f"probe of {probe.model} at {probe.target_length:,} tokens",
+        words=probe_caption(probe),
+        version=probe.environment.ropewalk,
+        results=fingerprint_of(content),
+    )
 
 
 def _curves(axes: Any, probe: Probe) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from rich.table import Table
 from ropewalk.report import style
 from ropewalk.report.axes import finish
 from ropewalk.report.figures import label_ends
-from ropewalk.report.image import write_png
+from ropewalk.report.image import fingerprint_of, write_png
 from ropewalk.report.plan import short
 from ropewalk.report.probe import bracketed
 
@@ -105,13 +104,14 @@ def write_ranking_figure(ranking: Ranking, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     content = ranking.model_dump_json(include={"candidates", "controls", "best", "model"})
-    metadata = {
-        "Title": f"ropewalk: comparison for {ranking.model} at {ranking.target_length:,} tokens",
-        "Description": figure_caption(ranking),
-        "Software": f"ropewalk {ranking.environment.ropewalk}",
-        "ropewalk:results": hashlib.sha256(content.encode()).hexdigest()[:16],
-    }
-    write_png(ranking_figure(ranking), path, metadata)
+    write_png(
+        ranking_figure(ranking),
+        path,
+        title=f"comparison for {ranking.model} at {ranking.target_length:,} tokens",
+        words=figure_caption(ranking),
+        version=ranking.environment.ropewalk,
+        results=fingerprint_of(content),
+    )
 
 
 def _draw_ranking(axes: Any, shown: Sequence[RankedCandidate]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from ropewalk.report import style
 from ropewalk.report.figures import label_ends
-from ropewalk.report.image import write_png
+from ropewalk.report.image import fingerprint_of, write_png
 from ropewalk.report.reproduction_grid import draw_grid
 from ropewalk.result import quantity_of
 
@@ -68,20 +67,21 @@ def write_reproduction_figure(result: Reproduction, path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    metadata = {
-        "Title": f"ropewalk: {result.title}",
-        "Description": caption(result),
-        "Software": f"ropewalk {result.environment.ropewalk}",
-        "ropewalk:results": drawn_fingerprint(result),
-    }
-    write_png(reproduction_figure(result), path, metadata)
+    write_png(
+        reproduction_figure(result),
+        path,
+        title=result.title,
+        words=caption(result),
+        version=result.environment.ropewalk,
+        results=drawn_fingerprint(result),
+    )
 
 
 def drawn_fingerprint(result: Reproduction) -> str:
     """First 16 hex digits of SHA-256 over everything that a figure shows."""
     shown = {"panels", "readings", "cells", "model", "trained_length"}
     content = result.model_dump_json(include=shown, exclude_defaults=True)  # fields that join later change no figure
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return fingerprint_of(content)
 
 
 def _draw(axes: Any, result: Reproduction, panel: Panel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from ropewalk.report import style
 from ropewalk.report.axes import caption, finish
-from ropewalk.report.image import write_png
+from ropewalk.report.image import fingerprint_of, write_png
 from ropewalk.report.probe import bracketed
 
 if TYPE_CHECKING:
@@ -81,10 +80,11 @@ def write_search_figure(found: SearchComparison, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     content = found.model_dump_json(include={"trajectories", "model"})
-    metadata = {
-        "Title": f"ropewalk: searches for {found.model} at {found.target_length:,} tokens",
-        "Description": figure_caption(found),
-        "Software": f"ropewalk {found.environment.ropewalk}",
-        "ropewalk:results": hashlib.sha256(content.encode()).hexdigest()[:16],
-    }
-    write_png(search_figure(found), path, metadata)
+    write_png(
+        search_figure(found),
+        path,
+        title=f"searches for {found.model} at {found.target_length:,} tokens",
+        words=figure_caption(found),
+        version=found.environment.ropewalk,
+        results=fingerprint_of(content),
+    )
