@@ -1,6 +1,7 @@
 """`extend --method auto`: plan, probe, short comparison; every decision is said with the measurement behind it.
 
-No training         the probe decides: the smallest loss on needles of the untrained model.
+No training         the probe decides: the smallest loss on needles of the untrained model; where others are not shown
+                    to be behind, the first of them in the plan.
 Training            the probe's best few are trained for a share of the budget, and the comparison decides.
 Nothing named       the same, unless the probe would take more than minutes here or cannot be made: then the config
                     decides, in no time: the first method that suits by its frequencies.
@@ -141,9 +142,9 @@ def choose_method(
         plan=ProbePlan(contexts=contexts, cuts=CUTS, slopes=(0.0,)),
         progress=reporter.advance,
     )
-    because.append(_probe_words(probed))
+    because.append(_probe_words(probed, config))
     reporter.stage(because[-1])
-    method, ranking = probed.methods[0].method, None
+    method, ranking = _best_untrained(probed, config), None
     if run.train.steps:
         ranking = _compared(run, config, target_length, probed, folder / "comparison", held_out, reporter, contexts)
         method = ranking.find(ranking.best).method_name
@@ -231,11 +232,20 @@ def _entries(run: RunFile) -> dict[str, Any]:
     }
 
 
-def _probe_words(probed: Probe) -> str:
+def _best_untrained(probed: Probe, config: ModelConfig) -> str:
+    """The best of the probe; of those that are not shown to be behind it, the first of the plan."""
+    close = {row.method for row in probed.methods if row.behind.low <= 0}
+    return next(one.method for one in suitable_methods(config.rope, probed.target_length) if one.method in close)
+
+
+def _probe_words(probed: Probe, config: ModelConfig) -> str:
     losses = ", ".join(f"{row.method} {row.needles.value:.3f}" for row in probed.methods[:MOST])
+    close = [row.method for row in probed.methods[1:] if row.behind.low <= 0]
+    first = _best_untrained(probed, config)
+    told = f"; not shown to be behind {probed.methods[0].method}: {', '.join(close)}; first of the plan: {first}"
     return (
         f"probe: loss on answers at {probed.target_length:,} tokens, untrained, {probed.contexts} contexts: {losses} "
-        f"(as it is {probed.untouched.value:.3f})"
+        f"(as it is {probed.untouched.value:.3f}){told if close else ''}"
     )
 
 
