@@ -45,8 +45,7 @@ def pairs_figure(plan: ExtensionPlan) -> Figure:
     right.plot(range(rope.pairs), 2 * np.pi / rope.frequencies, color=style.COLOURS["none"], linewidth=2.6, alpha=0.4)
     for length, words in ((geometry.trained_length, "trained"), (geometry.target_length, "new")):
         right.axhline(length, color=style.FAINT, linewidth=1.0, linestyle=":", zorder=1)
-        place = {"fontsize": 8, "color": "#666666", "ha": "right", "va": "bottom"}
-        right.text(rope.pairs - 1, length, f"{words} window {length:,}", **place)
+        right.text(0, length, f"{words} window {length:,}", fontsize=8, color="#666666", va="bottom")
     finish(right, "How many tokens a turn takes", x=PAIR, y="wavelength, tokens")
     caption(figure, pairs_caption(plan))
     return figure
