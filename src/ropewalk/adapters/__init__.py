@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ropewalk.adapters.apply import ExtensionReport, extend_checkpoint, extend_model
     from ropewalk.adapters.config import ModelConfig, read_model_config, resolve_source
-    from ropewalk.adapters.fresh import Shape, write_fresh_model
+    from ropewalk.adapters.fresh import Form, Shape, write_fresh_model
     from ropewalk.adapters.load import load_model, load_tokenizer, save_model
     from ropewalk.adapters.progress_bars import hide_progress_bars
 else:
@@ -22,6 +22,7 @@ else:
         "ExtensionReport": "apply",
         "extend_checkpoint": "apply",
         "extend_model": "apply",
+        "Form": "fresh",
         "Shape": "fresh",
         "write_fresh_model": "fresh",
         "hide_progress_bars": "progress_bars",
@@ -38,6 +39,7 @@ else:
 
 __all__ = [
     "ExtensionReport",
+    "Form",
     "ModelConfig",
     "Shape",
     "extend_checkpoint",

@@ -1,7 +1,8 @@
-"""A Llama of random weights, to be pre-trained: the built-in model's form in other sizes, with its tokenizer."""
+"""Models of random weights, to be pre-trained with the built-in tokenizer: the built-in form in other sizes, or any."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,24 @@ from ropewalk.adapters.source import BUILTIN, resolve_source
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from transformers import PreTrainedConfig
+
 HEAD_DIM = 64  # of the built-in model: with its base and window, the pairs then turn as often in every size
 FEED_FORWARD = 2.6875  # times the width, as in the built-in model
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The size of a Llama; heads of 64 channels.
+class Form(ABC):
+    """What a model is like before it has weights, in plain numbers; conditions of what is made from it name them."""
+
+    @abstractmethod
+    def config(self) -> PreTrainedConfig:
+        """Its config; the vocabulary is the built-in tokenizer's."""
+
+
+@dataclass(frozen=True)
+class Shape(Form):
+    """The built-in Llama in another size: its window, base, and heads of 64 channels.
 
     Attributes:
         layers: Number of layers.
@@ -35,25 +47,31 @@ class Shape:
         """Attention heads of a layer."""
         return self.width // HEAD_DIM
 
+    def config(self) -> PreTrainedConfig:
+        """The built-in model's, in this size."""
+        config = AutoConfig.from_pretrained(resolve_source(BUILTIN))
+        config.hidden_size = self.width
+        config.intermediate_size = round(FEED_FORWARD * self.width)
+        config.num_hidden_layers = self.layers
+        config.num_attention_heads = config.num_key_value_heads = self.heads
+        return config
 
-def write_fresh_model(shape: Shape, folder: Path, *, seed: int = 0) -> None:
-    """Writes a model folder with the built-in model's config, tokenizer, window and base, and random weights.
 
-    Matrices are normal with the config's `initializer_range` as deviation, norms are 1, as transformers starts them.
+def write_fresh_model(form: Form, folder: Path, *, seed: int = 0) -> None:
+    """Writes a model folder with a config, the built-in tokenizer, and random weights.
+
+    Matrices are normal with the config's `initializer_range` as deviation, norms are 1 and biases 0, as transformers
+    starts them.
 
     Args:
-        shape: Its size.
+        form: What it is like.
         folder: Where to write; files of the same names are replaced.
         seed: Of the weights.
 
     Raises:
         OutputError: The folder cannot be written.
     """
-    config = AutoConfig.from_pretrained(resolve_source(BUILTIN))
-    config.hidden_size = shape.width
-    config.intermediate_size = round(FEED_FORWARD * shape.width)
-    config.num_hidden_layers = shape.layers
-    config.num_attention_heads = config.num_key_value_heads = shape.heads
+    config = form.config()
     # transformers draws first weights from the global generator; the caller's state must survive that.
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

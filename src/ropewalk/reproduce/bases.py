@@ -13,7 +13,7 @@ import json
 import shutil
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ropewalk import adapters
@@ -42,7 +42,7 @@ from ropewalk.run.runfile import BUILT_IN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ropewalk.adapters import Shape
+    from ropewalk.adapters import Form
     from ropewalk.cells.cell import Examples
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
@@ -144,13 +144,13 @@ class OwnBase(ABC):
 
 @dataclass(frozen=True)
 class PretrainedBase(OwnBase):
-    """A small model with the built-in model's tokenizer, window and rotary base, from random weights.
+    """A small model with the built-in model's tokenizer, from random weights.
 
     Attributes:
-        shape: Its size.
+        form: What it is like.
     """
 
-    shape: Shape
+    form: Form
 
     @property
     def _start_name(self) -> str:
@@ -161,11 +161,11 @@ class PretrainedBase(OwnBase):
         return run.model_copy(update={"model": str(place / START)})
 
     def _start(self, place: Path) -> Path:
-        adapters.write_fresh_model(self.shape, place / START, seed=self.run.train.seed)
+        adapters.write_fresh_model(self.form, place / START, seed=self.run.train.seed)
         return place / START
 
     def _start_conditions(self) -> dict[str, Any]:
-        return {"shape": {"layers": self.shape.layers, "width": self.shape.width}}
+        return {"shape": asdict(self.form)}
 
 
 @dataclass(frozen=True)
