@@ -122,6 +122,7 @@ def test_people_see_the_ranking_at_a_hundred_columns(done):
     assert f"> {YARN}" in out.getvalue()
     assert "stopped at 1" in out.getvalue()
     assert "decided on the validation side" in out.getvalue()
+    assert all(line.count("[") == line.count("]") for line in out.getvalue().splitlines())  # no interval is broken
 
 
 def test_a_crashed_candidate_is_reported_and_the_others_go_on(done, order, monkeypatch):

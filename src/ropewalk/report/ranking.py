@@ -26,7 +26,7 @@ LABEL_WIDTH = 22  # letters
 
 
 def ranking_table(ranking: Ranking) -> Table:
-    """All candidates and controls, the best first."""
+    """All candidates and controls, the best first; an interval stands under its value, so that a row fits a terminal."""
     table = Table(
         title=f"{ranking.model}, {ranking.trained_length:,} -> {ranking.target_length:,} tokens, "
         f"{ranking.budget} each, {_seeds(ranking)}",
@@ -36,7 +36,7 @@ def ranking_table(ranking: Ranking) -> Table:
     )
     table.add_column("candidate")
     for name in ("rate", "score, test", "behind the best", f"change at {ranking.trained_length:,}", "tokens", "s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for one in ranking.candidates:
         table.add_row(
             ("> " if one.candidate == ranking.best else "  ") + one.candidate,
@@ -45,7 +45,7 @@ def ranking_table(ranking: Ranking) -> Table:
             *_cost(one),
         )
     for control in ranking.controls:
-        rest = (written(control.test), "", written(control.inside)) if control.failed is None else ("failed", "", "")
+        rest = (stacked(control.test), "", stacked(control.inside)) if control.failed is None else ("failed", "", "")
         table.add_row(f"  {control.name}", "", *rest, *_cost(control))
     return table
 
@@ -74,6 +74,11 @@ def stop_words(one: RankedCandidate) -> str:
 def written(estimate: Estimate | None) -> str:
     """A value with its interval, or a dash."""
     return "-" if estimate is None else bracketed(estimate)
+
+
+def stacked(estimate: Estimate | None) -> str:
+    """The same in two lines, for narrow columns."""
+    return written(estimate).replace(" [", "\n[")
 
 
 def ranking_figure(ranking: Ranking) -> Figure:
@@ -157,9 +162,9 @@ def _measured(one: RankedCandidate, ranking: Ranking) -> tuple[str, str, str]:
     if one.failed is not None:
         return "failed", "", ""
     if one.stopped_at is not None:
-        return f"stopped at {one.stopped_at:,}", bracketed(one.rungs[-1].behind), ""
-    behind = "-" if one.candidate == ranking.best else written(one.behind)
-    return written(one.test), behind, written(one.inside)
+        return f"stopped at {one.stopped_at:,}", stacked(one.rungs[-1].behind), ""
+    behind = "-" if one.candidate == ranking.best else stacked(one.behind)
+    return stacked(one.test), behind, stacked(one.inside)
 
 
 def _cost(one: RankedCandidate | ComparedControl) -> tuple[str, str]:
