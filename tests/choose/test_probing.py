@@ -12,7 +12,10 @@ from rich.console import Console
 from ropewalk import adapters, methods
 from ropewalk.adapters.config import read_model_config
 from ropewalk.adapters.swap import swapped_method
+from ropewalk.choose.automatic import finalists
+from ropewalk.choose.planning import plan_extension
 from ropewalk.choose.probing import ProbePlan, probe
+from ropewalk.report.plan import measured_words
 from ropewalk.report.probe import findings, probed_methods, probed_points
 from ropewalk.result import Probe
 from ropewalk.run.checkpoint import load_checkpoint
@@ -92,3 +95,26 @@ def test_the_tables_fit_a_hundred_columns_and_the_findings_name_the_best(probed)
     assert found.methods[0].method in stream.getvalue()
     assert f"Best untrained: {found.methods[0].method}" in findings(found)
     assert f"in theory {found.theoretical_pair}" in findings(found)
+
+
+def test_a_plan_says_how_its_recommendation_stands_in_the_probe(probed):
+    found, _ = probed
+    plan = plan_extension("builtin", 512)
+    method = next(recipe.method for recipe in plan.recipes if recipe.recipe == plan.recommended)
+    own, first = (next(row for row in found.methods if (row.method == method) is same) for same in (True, False))
+    for low, said in (
+        (-0.1, "not shown to be behind the best untrained in the probe, "),
+        (0.2, "0.300 [0.200, 0.400]"),
+    ):
+        worse = own.model_copy(update={"behind": own.behind.model_copy(update={"value": 0.3, "low": low, "high": 0.4})})
+        words = measured_words(plan, found.model_copy(update={"methods": (first, worse)}), finalists(found))
+        assert said in words
+        assert first.method in words
+    alone = found.model_copy(update={"methods": (own, first)})
+    assert "is the best untrained" in measured_words(plan, alone, finalists(found))
+    command = words[words.index("ropewalk compare") :].split()
+    asked = command[command.index("--methods") + 1].split(",")
+    assert len(asked) == len(set(asked))
+    assert {*finalists(found), method} == set(asked)
+    unprobed = found.model_copy(update={"methods": (first,)})
+    assert "was not probed" in measured_words(plan, unprobed, finalists(found))

@@ -78,6 +78,11 @@ def plan(
     if warned is not None:
         show("", early_table(warned), "", prospect_words(warned))
     show("", f"Recommended: {found.recommended}, {found.because}.", "", f"  {found.command}")
+    if measured is not None:
+        from ropewalk.choose.automatic import finalists
+        from ropewalk.report.plan import measured_words
+
+        show("", measured_words(found, measured, finalists(measured)))
     note("Warning", found.warnings)
     if output is not None:
         show(f"page {output / 'report.html'}, figures and records beside it")

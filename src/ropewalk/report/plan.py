@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ropewalk.report.probe import bracketed
+
 if TYPE_CHECKING:
-    from ropewalk.result import ExtensionPlan, MemoryPlan, RecipePlan
+    from collections.abc import Sequence
+
+    from ropewalk.result import ExtensionPlan, MemoryPlan, Probe, RecipePlan
 
 GIB = 2**30
 
@@ -98,6 +102,31 @@ def assumptions(plan: ExtensionPlan) -> str:
     return (
         f"Hours assume {plan.products_share:.0%} of the peak of {plan.device} in products and "
         f"{plan.attention_share:.0%} in attention, and no waiting; nothing was timed. {said}"
+    )
+
+
+def measured_words(plan: ExtensionPlan, probe: Probe, finalists: Sequence[str]) -> str:
+    """How the recommendation stands in a probe, and the command that settles what both leave open.
+
+    Args:
+        plan: Recommends by what was published.
+        probe: Of the same model and target.
+        finalists: Methods that a comparison should train.
+    """
+    method = next(recipe.method for recipe in plan.recipes if recipe.recipe == plan.recommended)
+    best, row = probe.methods[0].method, next((one for one in probe.methods if one.method == method), None)
+    if row is None:
+        stands = "was not probed"
+    elif method == best:
+        stands = "is the best untrained in the probe, too"
+    elif row.behind.low <= 0:
+        stands = f"is not shown to be behind the best untrained in the probe, {best}"
+    else:
+        stands = f"is {bracketed(row.behind)} nats/answer token behind the best untrained in the probe, {best}"
+    compared = ",".join(dict.fromkeys((*finalists, method)))
+    return (
+        f"It is recommended by what was published; its method, {method}, {stands}. What training makes of them: "
+        f"ropewalk compare {plan.model} --to {plan.geometry.target_length} --methods {compared} --budget '60 steps'"
     )
 
 

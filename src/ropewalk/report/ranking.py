@@ -26,7 +26,7 @@ LABEL_WIDTH = 22  # letters
 
 
 def ranking_table(ranking: Ranking) -> Table:
-    """All candidates and controls, the best first; an interval stands under its value, so that a row fits a terminal."""
+    """All candidates and controls, the best first; an interval stands under its value, so that rows fit a terminal."""
     table = Table(
         title=f"{ranking.model}, {ranking.trained_length:,} -> {ranking.target_length:,} tokens, "
         f"{ranking.budget} each, {_seeds(ranking)}",
