@@ -87,7 +87,7 @@ def special_tokens() -> Mapping[str, int | None]:
 
 
 def pretraining() -> RunFile:
-    """That of the study of Position Interpolation's smaller base, in fewer steps: what recall needs, and little more."""
+    """That of the study of Position Interpolation's smaller base, in fewer steps: what recall needs."""
     return recipe("reproduce-pi-base", train={"steps": 3000})
 
 
