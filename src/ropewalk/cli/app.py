@@ -31,7 +31,9 @@ class Verbs(TyperGroup):
             typer.Exit: With code 2 after a `RopewalkError`, with code 130 after Ctrl-C.
         """
         from ropewalk.cli.output import print_refusal, print_stopped
+        from ropewalk.cli.quiet import hush
 
+        hush()
         try:
             return super().invoke(ctx)
         except RopewalkError as error:
