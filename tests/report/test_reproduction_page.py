@@ -169,6 +169,7 @@ def test_the_page_links_figure_and_rule_and_names_the_command():
     assert "![Text; Keys](../x/figure.png)" in page
     assert "[protocol](protocol.md)" in page
     assert "`ropewalk reproduce pi --quick` in 2.0 h of 2 threads" in page
+    assert study().environment.model_copy(update={"threads": 1}).threads_named == "1 thread"
     assert "## Theory" not in page
     assert "## Theory" in reproduction_page(study())
 

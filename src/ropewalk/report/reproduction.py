@@ -115,7 +115,7 @@ def _head(result: Reproduction, protocol: str | None) -> str:
     return (
         f"{named} on the model `{result.model}`, trained window {result.trained_length:,} tokens: {what}. "
         f"Made by `{command}` in {_duration(result.wall_seconds)} of "
-        f"{result.environment.threads} threads; judged by the rule of the {rule}, which was written down before. "
+        f"{result.environment.threads_named}; judged by the rule of the {rule}, which was written down before. "
         "Brackets are 95 % intervals. This page is generated from its result file."
     )
 

@@ -111,6 +111,11 @@ class Environment(Record):
     device: str
     threads: int
 
+    @property
+    def threads_named(self) -> str:
+        """Such as `2 threads`."""
+        return "1 thread" if self.threads == 1 else f"{self.threads:,} threads"
+
 
 class ModelRecord(Record):
     """Which model was measured.

@@ -61,7 +61,7 @@ def _facts(result: EvaluationResult) -> dict[str, Content]:
         "libraries": lines(
             f"Python {made.python}", f"torch {made.torch}", f"transformers {made.transformers}", f"NumPy {made.numpy}"
         ),
-        "device": f"{made.device}, {made.threads} threads",
+        "device": f"{made.device}, {made.threads_named}",
         "wall time": f"{result.wall_seconds:,.0f} s",
     }
 
