@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ropewalk.report import style
-from ropewalk.report.axes import caption, finish
+from ropewalk.report.axes import caption, finish, plain_log_axis
 from ropewalk.report.image import fingerprint_of, write_png
 from ropewalk.report.probe import bracketed
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ropewalk.result import SearchComparison
 
+FLOOR = 1e-4  # nats; less is as good as none
 COLOURS = {"taper": "#0072B2", "evolution": "#D55E00"}
 
 
@@ -57,8 +58,11 @@ def search_figure(found: SearchComparison) -> Figure:
         numbers = range(1, len(one.losses) + 1)
         axes.plot(numbers, one.losses, ".", color=colour, alpha=0.25, markersize=4)
         axes.plot(numbers, one.best, color=colour, linewidth=1.8, label=one.search)
+    # What a search gains is small beside where it starts; a linear axis would show the start alone.
+    axes.set_yscale("log")
     best = [min(one.losses) for one in found.trajectories]
-    axes.set_ylim(min(best) - 0.05 * abs(min(best)), 1.5 * max(one.losses[0] for one in found.trajectories))
+    axes.set_ylim(max(min(best), FLOOR) / 1.5, 1.5 * max(*(one.losses[0] for one in found.trajectories), *best, FLOOR))
+    plain_log_axis(axes)
     finish(axes, "Smallest loss on needles so far", x="evaluations", y="nats per answer token")
     axes.legend(frameon=False)
     caption(figure, figure_caption(found))
