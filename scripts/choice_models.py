@@ -86,12 +86,12 @@ def special_tokens() -> Mapping[str, int | None]:
     }
 
 
-def pretraining(steps: int) -> RunFile:
-    """That of the study of Position Interpolation's smaller base, with as many steps as recall needs."""
-    return recipe("reproduce-pi-base", train={"steps": steps})
+def pretraining() -> RunFile:
+    """That of the study of Position Interpolation's smaller base, until recall is sure enough to be certified."""
+    return recipe("reproduce-pi-base", train={"steps": 6000})
 
 
 MODELS = (
-    PretrainedBase("grouped", "Llama, grouped queries, heads of 32", pretraining(5000), GroupedQueries()),
-    PretrainedBase("partial", "GPT-NeoX, half of the channels turn", pretraining(3000), PartialRotary()),
+    PretrainedBase("grouped", "Llama, grouped queries, heads of 32", pretraining(), GroupedQueries()),
+    PretrainedBase("partial", "GPT-NeoX, half of the channels turn", pretraining(), PartialRotary()),
 )
