@@ -1,8 +1,8 @@
 """Writes what the documents take from the register and from `results/`: a whole page, and marked parts of others.
 
 python scripts/make_docs.py            writes docs/methods.md and docs/families.md, pages and figures of studies
-                                       (docs/reproduction/ and results/reproduction/), and the marked parts of README
-                                       and docs/builtin-model.md
+                                       (docs/reproduction/ and results/reproduction/), and the marked parts of README,
+                                       docs/builtin-model.md and docs/choosing.md
 python scripts/make_docs.py --check    exits 1 if a committed page is not what the register and the results say
 """
 
@@ -28,8 +28,9 @@ from ropewalk.report.doctor import doctor_page
 from ropewalk.report.families import SCALE, families_page
 from ropewalk.report.reproduction import FIGURE, reproduction_page
 from ropewalk.report.reproduction_figure import drawn_fingerprint, write_reproduction_figure
+from ropewalk.report.search import search_table, search_words
 from ropewalk.report.tables import demo_tables, evaluation_tables
-from ropewalk.result import Comparison, DemoResult, EvaluationResult, Reproduction
+from ropewalk.result import Comparison, DemoResult, EvaluationResult, Reproduction, SearchComparison
 from ropewalk.rope import Rope
 from ropewalk.sampler import Sampler
 
@@ -45,6 +46,7 @@ RESULTS = ROOT / "results"
 PAGE = ROOT / "docs" / "methods.md"
 README = ROOT / "README.md"
 MODEL_PAGE = ROOT / "docs" / "builtin-model.md"
+CHOOSING_PAGE = ROOT / "docs" / "choosing.md"
 FAMILIES_PAGE = ROOT / "docs" / "families.md"
 REPRODUCTION = ROOT / "docs" / "reproduction"
 WIDTH = 100
@@ -227,6 +229,7 @@ def pages() -> dict[Path, str]:
             {"methods": short_table(), "demo": demo_text(), "control": control_text(), "families": families_text()},
         ),
         MODEL_PAGE: filled(MODEL_PAGE, {"curve": curve_table(), "measured": measured_text()}),
+        CHOOSING_PAGE: filled(CHOOSING_PAGE, {"choice": choice_text(), "searches": searches_text()}),
         **{REPRODUCTION / f"{folder.name}.md": study_page(folder) for folder in studies()},
     }
 
@@ -321,6 +324,43 @@ def control_text() -> str:
         interval = f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
         rows.append((words, interval, f"{change.samples} windows of {change.clusters} modules"))
     return table(("NLL of text at 256 tokens", "nats/token, 95 % interval", "n"), rows)
+
+
+def choice_text() -> str:
+    """What `auto` chose and reached, beside every method trained whole and certified (`measure_choice.py`)."""
+    result = json.loads((RESULTS / "choice" / "result.json").read_text("utf-8"))
+    models = result["models"].values()
+    rows = [
+        ("`auto`", *(f"{reached(model['automatic'])}, by `{model['automatic']['chosen']}`" for model in models)),
+        *(
+            (f"`{method}`", *(reached(model["exhaustive"][method]) for model in models))
+            for method in dict.fromkeys(method for model in models for method in model["exhaustive"])
+        ),
+    ]
+    costs = [
+        (f"cost of `auto`, share of {what}", *(f"{cost_share(model, key):.2f}" for model in models))
+        for what, key in (("trained tokens", "tokens"), ("time", "seconds"))
+    ]
+    head = ("certified context, tokens", *(model["about"] for model in models))
+    return table(head, [*rows, *costs]) + f"\n{result['protocol'].capitalize()}.\n"
+
+
+def reached(one: dict[str, Any]) -> str:
+    """A certified length, or why there is none."""
+    if "failed" in one:
+        return "failed"
+    return "not certifiable" if one["certified"] is None else f"{one['certified']:,}"
+
+
+def cost_share(model: dict[str, Any], key: str) -> float:
+    """What `auto` cost, over what all methods together cost."""
+    return float(model["automatic"][key] / sum(one[key] for one in model["exhaustive"].values()))
+
+
+def searches_text() -> str:
+    """What two searches of equal length found, on needles that neither saw."""
+    result = SearchComparison.model_validate_json((RESULTS / "search" / "result.json").read_text("utf-8"))
+    return f"```text\n{printed([search_table(result)])}```\n\n{search_words(result)}\n"
 
 
 def curve_table() -> str:
