@@ -23,7 +23,7 @@ from choice_models import MODELS
 
 from ropewalk.adapters.config import read_model_config
 from ropewalk.cells.measuring import settled_precision
-from ropewalk.choose.automatic import AUTO, CHOICE
+from ropewalk.choose.automatic import CHOICE
 from ropewalk.choose.suitability import suitable_methods
 from ropewalk.cli.progress import LiveReporter
 from ropewalk.evals.environment import environment
@@ -31,6 +31,7 @@ from ropewalk.evals.store import RESULT, read_evaluation, write_text
 from ropewalk.result import ExtensionResult, MethodChoice
 from ropewalk.run.certify import EVALUATION
 from ropewalk.run.device import default_device
+from ropewalk.run.flags import AUTO
 from ropewalk.run.output import RECORDS
 from ropewalk.run.runfile import BUILT_IN
 

@@ -121,6 +121,12 @@ def test_a_folder_that_exists_is_kept_and_nothing_is_measured_before(run, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["long"]
 
 
+def test_options_of_a_method_that_is_not_named_are_refused(run, tmp_path):
+    arguments = ("--to", "2k", "--method", "auto", "--set", "beta_fast=8", "-o", str(tmp_path / "long"))
+    message = refused_here(run("extend", "builtin", *arguments))
+    assert "'auto' is a choice among many; got beta_fast. Name the method" in message
+
+
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_disk_that_refuses_in_the_middle_of_saving_leaves_nothing_under_the_final_name(steps, recipe, tmp_path):
     arguments = ("extend", "--no-gate", "--recipe", recipe, "--steps", steps, "-o", tmp_path / "long")

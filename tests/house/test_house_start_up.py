@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
 
 import ropewalk
 from ropewalk.cli.app import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # pydantic is not among them: typer itself reads arguments with it.
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "matplotlib", "numpy", "rich")
@@ -24,7 +28,7 @@ def loaded_after(program: str) -> set[str]:
     return set(json.loads(result.stdout.splitlines()[-1]))
 
 
-def command(*arguments: str) -> str:
+def command(*arguments: str, code: int = 0) -> str:
     return f"""
 import sys
 from ropewalk.cli import main
@@ -32,7 +36,7 @@ sys.argv = {["ropewalk", *arguments]!r}
 try:
     main()
 except SystemExit as end:
-    assert not end.code, end.code
+    assert (end.code or 0) == {code}, end.code
 """
 
 
@@ -56,7 +60,7 @@ def test_explaining_needs_no_torch(arguments: list[str]) -> None:
     assert not loaded_after(command(*arguments)) & {"torch", "transformers", "datasets", "accelerate", "matplotlib"}
 
 
-def test_inspecting_needs_no_torch(tmp_path: pytest.TempPathFactory) -> None:
+def test_inspecting_needs_no_torch(tmp_path: Path) -> None:
     config = {
         "model_type": "llama",
         "hidden_size": 64,
@@ -68,6 +72,15 @@ def test_inspecting_needs_no_torch(tmp_path: pytest.TempPathFactory) -> None:
     }
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
     loaded = loaded_after(command("inspect", str(tmp_path)))
+    assert not loaded & {"torch", "transformers", "datasets", "accelerate", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["builtin", "--to", "1k", "--method", "yarnn"], ["builtin", "--to", "100"], ["nowhere/", "--to", "1k"]],
+)
+def test_what_the_config_alone_rules_out_is_refused_without_torch(arguments: list[str], tmp_path: Path) -> None:
+    loaded = loaded_after(command("extend", *arguments, "-o", str(tmp_path / "long"), code=2))
     assert not loaded & {"torch", "transformers", "datasets", "accelerate", "matplotlib"}
 
 

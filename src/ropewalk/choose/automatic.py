@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
-AUTO = "auto"
 CHOICE = "choice.json"
 MOST = 3  # candidates of the short comparison
 SHARE = 0.1  # of the run's steps that each of them is trained for

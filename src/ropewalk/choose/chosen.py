@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.adapters.config import read_model_config, resolve_source
 from ropewalk.adapters.doctor import require_sound
-from ropewalk.choose.automatic import AUTO as AUTO
 from ropewalk.choose.automatic import CHOICE, choose_method, choose_unnamed, earlier_choice
 from ropewalk.choose.searched import searched_choice
 from ropewalk.run.extension import Silent
-from ropewalk.run.flags import run_from_flags
+from ropewalk.run.flags import AUTO, is_open, run_from_flags
 from ropewalk.run.output import RECORDS
 from ropewalk.run.plan import target_of
 from ropewalk.run.runfile import read_run
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
-SEARCHED = "searched"
 SEARCHED_FILE = "searched.toml"
 
 
@@ -54,9 +52,9 @@ def with_method(
     Raises:
         RopewalkError: What cannot be measured, or run.
     """
-    named = flags.get("method", {}).get("name")
-    if named not in (None, AUTO, SEARCHED) or (named is None and (recipe or "method" in flags)):
+    if not is_open(flags) and (recipe or "method" in flags):
         return dict(flags)
+    named = flags.get("method", {}).get("name")
     open_flags = {key: value for key, value in flags.items() if key != "method"}
     run = run_from_flags(open_flags, recipe)
     require_sound(read_model_config(resolve_source(run.model)))  # nothing is said of a model that cannot be extended

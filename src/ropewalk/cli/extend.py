@@ -119,23 +119,9 @@ def extend(
     held-out modules for the built-in model, --gate-data for any other; and on public tasks, with --gate-tasks.
     """
     from ropewalk.adapters.trust import allowing
-    from ropewalk.choose.chosen import AUTO, keep_choice, with_method
-    from ropewalk.cli.gate import gate_settings, require_pass, show_gate
-    from ropewalk.cli.output import show_json
-    from ropewalk.cli.progress import LiveReporter
     from ropewalk.errors import OptionError
-    from ropewalk.run.extension import check_extension
-    from ropewalk.run.flags import extend_from_flags, flags_as_run
+    from ropewalk.run.flags import AUTO, check_flags, extend_from_flags, flags_as_run
 
-    gate = gate_settings(
-        gate_data or (),
-        control=gate_control,
-        tasks=gate_tasks,
-        limit=gate_limit,
-        include=gate_include or (),
-        required=require_gate,
-        left_out=no_gate,
-    )
     if output is None:
         raise OptionError("a place for the extended checkpoint must be given; got none. Add -o DIR.")
     flags = flags_as_run(
@@ -153,6 +139,24 @@ def extend(
             for name, value in {"train.evaluate_every": evaluate_every, "train.stop_when": stop_when}.items()
             if value is not None
         },
+    )
+    with allowing(pickle=allow_pickle):
+        check_flags(flags, recipe)  # before what is imported below, which takes seconds
+
+    from ropewalk.choose.chosen import keep_choice, with_method
+    from ropewalk.cli.gate import gate_settings, require_pass, show_gate
+    from ropewalk.cli.output import show_json
+    from ropewalk.cli.progress import LiveReporter
+    from ropewalk.run.extension import check_extension
+
+    gate = gate_settings(
+        gate_data or (),
+        control=gate_control,
+        tasks=gate_tasks,
+        limit=gate_limit,
+        include=gate_include or (),
+        required=require_gate,
+        left_out=no_gate,
     )
     # None chooses by the method: who asks for a choice by measurement asks for its proof.
     certified = method == AUTO if certify is None else certify

@@ -1,13 +1,17 @@
-"""What the command line says of a run, laid over a recipe."""
+"""What the command line says of a run, laid over a recipe; no torch before there is something to do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.errors import OptionError
-from ropewalk.run.extension import run_extension
+from ropewalk.run.plan import resolve
 from ropewalk.run.runfile import override, parse_run, read_run
+from ropewalk.train.processes import started_together
 
+# In the place of a method's name: a choice, which is made above this layer.
+AUTO = "auto"
+SEARCHED = "searched"
 SECTIONS = ("method", "positions", "train", "train.lora", "train.gap", "data")
 
 if TYPE_CHECKING:
@@ -64,6 +68,31 @@ def _nested(entries: Mapping[str, Any]) -> dict[str, Any]:
     return sections
 
 
+def check_flags(flags: Mapping[str, Any], recipe: str | None = None) -> None:
+    """Refuses at once what the flags and the model's config rule out: to import torch takes seconds.
+
+    Of several processes the first alone may speak, which the run itself sees to; nothing is checked here then.
+
+    Raises:
+        OptionError: Options of a method that is not named.
+        RopewalkError: What `resolve` refuses.
+    """
+    options = sorted(flags.get("method", {}).keys() - {"name"})
+    if is_open(flags) and options:
+        raise OptionError(
+            f"--set gives options of one method, and '{flags['method']['name']}' is a choice among many; got "
+            f"{', '.join(options)}. Name the method, or leave --set out."
+        )
+    if not started_together():
+        named = {key: value for key, value in flags.items() if key != "method" or not is_open(flags)}
+        resolve(run_from_flags(named, recipe))
+
+
+def is_open(flags: Mapping[str, Any]) -> bool:
+    """Whether a choice stands in the place of a method's name."""
+    return flags.get("method", {}).get("name") in (AUTO, SEARCHED)
+
+
 def extend_from_flags(
     flags: Mapping[str, Any],
     output: Path,
@@ -76,6 +105,8 @@ def extend_from_flags(
     reporter: Reporter | None = None,
 ) -> ExtensionResult:
     """Extends a checkpoint by a recipe (if one is named) with flags laid over it."""
+    from ropewalk.run.extension import run_extension
+
     run = run_from_flags(flags, recipe)
     return run_extension(run, output, gate=gate, resume=resume, overwrite=overwrite, link=link, reporter=reporter)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk import positions
 from ropewalk.errors import OptionError
+from ropewalk.run.flags import SEARCHED
 from ropewalk.run.plan import build_method
 from ropewalk.run.runfile import Choice, override, parse_run
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ropewalk.rope import Rope
     from ropewalk.run.runfile import RunFile
 
-SEARCHED = "searched"
 # What all candidates are trained by, unless --entry says otherwise.
 DEFAULTS: Mapping[str, Any] = {
     "train": {"schedule": "linear", "weight_decay": 0.0, "beta2": 0.95, "precision": "auto"},

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ropewalk.cells.cell import Cell
 from ropewalk.cells.measuring import measure_cell, settled_precision
 from ropewalk.cells.sharing import in_turn
-from ropewalk.choose.comparison.candidates import SEARCHED, control_of
+from ropewalk.choose.comparison.candidates import control_of
 from ropewalk.choose.comparison.order import Frame, frame_of
 from ropewalk.choose.comparison.ranking import ranking_of
 from ropewalk.choose.comparison.scores import dropped, estimated, readings_of
@@ -27,6 +27,7 @@ from ropewalk.report.ranking import FIGURE, write_ranking_figure
 from ropewalk.report.style import UNTOUCHED
 from ropewalk.result import RateRecord, RungRecord
 from ropewalk.run.extension import Silent
+from ropewalk.run.flags import SEARCHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,13 +10,14 @@ from ropewalk.adapters.config import ModelConfig, read_model_config
 from ropewalk.adapters.shape import shape_of
 from ropewalk.cells.texts import MODULES, VALIDATION, texts
 from ropewalk.choose.comparison.budget import SHARES, Budget, rungs_of
-from ropewalk.choose.comparison.candidates import SEARCHED, candidates_of, check_entries
+from ropewalk.choose.comparison.candidates import candidates_of, check_entries
 from ropewalk.choose.comparison.exams import exams_of
 from ropewalk.choose.needles import Needles
 from ropewalk.data.corpus import Corpus
 from ropewalk.data.documents import read_texts
 from ropewalk.errors import DataError, OptionError
 from ropewalk.evals.tasks import encoder
+from ropewalk.run.flags import SEARCHED
 from ropewalk.run.plan import check_target, resolve
 from ropewalk.run.runfile import BUILT_IN, Choice, override
 from ropewalk.run.training_data import texts_trained_on, training_windows
