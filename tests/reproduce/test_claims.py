@@ -155,6 +155,17 @@ def test_a_verdict_says_that_all_sides_lie_at_the_floor_or_the_ceiling_and_stays
     assert verdict.state == decide(verdict.effect.low, verdict.effect.high, 0.05, seeds=1)
 
 
+def test_a_verdict_says_that_a_single_seed_keeps_it_open():
+    samples = {"a": {seed: {"text": losses([1.03, 1.031])} for seed in range(3)}, "b": {None: {"text": losses([1, 1])}}}
+    alone = {name: {seed: found[seed] for seed in (*found,)[:1]} for name, found in samples.items()}
+    assert (judge(CLAIM, samples).state, judge(CLAIM, samples).because) == ("holds", "")
+    verdict = judge(CLAIM, alone)
+    assert (verdict.state, verdict.because) == (
+        "undecided",
+        "one seed, for which the interval is widened by 0.02 on both sides",
+    )
+
+
 def test_a_difference_of_differences_asks_whether_a_gain_is_the_middles_own():
     everywhere = {name: {0: {"text": recall(share, [0.1, 0.5])}} for name, share in (("a", 0.75), ("b", 0.5))}
     cells = [Reading(name, "text", "key_value", 256) for name in "ab"]

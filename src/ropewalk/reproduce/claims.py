@@ -97,7 +97,9 @@ def judge(claim: Claim, samples: Samples) -> Verdict:
         state = "cannot be judged at this scale"
         return verdict.model_copy(update={"state": state, "because": claim.mechanism_only})
     state = decide(effect.low, effect.high, claim.smallest_effect, seeds=len(effect.seeds))
-    return verdict.model_copy(update={"state": state, "because": _edge(claim, samples)})
+    return verdict.model_copy(
+        update={"state": state, "because": _edge(claim, samples) or _widening(claim, effect, state)}
+    )
 
 
 def decide(low: float, high: float, smallest_effect: float, *, seeds: int) -> Decision:
@@ -159,6 +161,13 @@ def _edge(claim: Claim, samples: Samples) -> str:
     if min(means) >= 1.0 - FLOOR:
         return f"at the ceiling, where every side finds at least {1.0 - FLOOR:.0%} and a difference cannot show"
     return ""
+
+
+def _widening(claim: Claim, effect: Effect, state: Decision) -> str:
+    """Words where the interval as it is printed would decide, and the rule for a single seed does not."""
+    if state != "undecided" or decide(effect.low, effect.high, claim.smallest_effect, seeds=2) == state:
+        return ""
+    return f"one seed, for which the interval is widened by {abs(claim.smallest_effect):g} on both sides"
 
 
 def contradictions(one: Iterable[Verdict], other: Iterable[Verdict]) -> tuple[str, ...]:
