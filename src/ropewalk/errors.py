@@ -3,6 +3,7 @@
     RopewalkError                  exit code 2 on the command line
     |-- UnknownNameError           a method, sampler, key or recipe that does not exist (with a suggestion)
     |-- OptionError                a number or option that cannot be: factor 0, a target below the trained window
+    |-- PluginError                another package's method, sampler or task cannot be imported
     |-- ModelError                 a path without a model, a family that ropewalk cannot extend
     |   |-- NoRopeError            the config has no rotary embedding
     |   `-- AlreadyScaledError     the checkpoint's rotary embedding is scaled already
@@ -38,6 +39,10 @@ class UnknownNameError(RopewalkError):
 
 class OptionError(RopewalkError):
     """An option whose value cannot be used."""
+
+
+class PluginError(RopewalkError):
+    """A method, sampler or task of another package that cannot be imported."""
 
 
 class ModelError(RopewalkError):

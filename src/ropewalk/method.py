@@ -8,61 +8,29 @@ the registered name with underscores. Its fields are its parameters. Nothing els
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ropewalk.errors import OptionError, unknown_name
+from ropewalk.register import Paper, Register, Registered
 from ropewalk.rope import checked_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Self
 
     from ropewalk.rope import Floats, Integers, Rope
 
-DOCSTRING_LABELS = ("Paper", "Equation", "Symbols", "Hooks", "Disagrees", "Needs", "Checked")
+__all__ = ["METHODS", "FactorMethod", "Method", "OverlayMethod", "Paper", "register"]
 
 
 @dataclass(frozen=True)
-class Paper:
-    """Where a method or sampler was published."""
-
-    title: str
-    authors: str
-    year: int
-    arxiv: str | None = None
-    url: str | None = None
-
-    @property
-    def key(self) -> str:
-        """A citation key such as `peng2023yarn`."""
-        family = self.authors.split(",")[0].split(" and ")[0].split()[-1].lower()
-        word = "".join(c for c in self.title.split(":")[0].split()[0].lower() if c.isalnum())
-        return f"{family}{self.year}{word}"
-
-    @property
-    def bibtex(self) -> str:
-        """The BibTeX entry."""
-        where = (
-            f"  eprint = {{{self.arxiv}}},\n  archiveprefix = {{arXiv}},\n"
-            if self.arxiv
-            else f"  url = {{{self.url}}},\n"
-        )
-        return (
-            f"@misc{{{self.key},\n  title = {{{self.title}}},\n  author = {{{self.authors}}},\n"
-            f"  year = {{{self.year}}},\n{where}}}"
-        )
-
-
-@dataclass(frozen=True)
-class Method:
+class Method(Registered):
     """Base of all methods: changes nothing. Subclasses override the hooks they change.
 
     Class attributes:
-        name: Registered name.
         paper: Where it was published.
         depends_on_length: The frequencies change with the longest position of a forward call (dynamic NTK), so that
             caches and nested measurements are not exact; `at(length)` gives the static method of one length.
@@ -71,8 +39,6 @@ class Method:
         exemptions: Names of contract laws that the method breaks on purpose, each with its reason.
     """
 
-    name: ClassVar[str] = ""
-    aliases: ClassVar[tuple[str, ...]] = ()
     paper: ClassVar[Paper]
     depends_on_length: ClassVar[bool] = False
     scale_varies: ClassVar[bool] = False
@@ -142,17 +108,6 @@ class Method:
         """A setting to show and to test the method with: `for_target`, unless it needs options without a default."""
         return cls.for_target(rope, target_length)
 
-    @classmethod
-    def option_names(cls) -> tuple[str, ...]:
-        """Names of the method's parameters."""
-        return tuple(field.name for field in dataclasses.fields(cls))
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The parameters with their values, ready for JSON or TOML (None left out)."""
-        values = {name: getattr(self, name) for name in self.option_names()}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
-
     def describe(self, rope: Rope) -> str:
         """One phrase for people, such as `yarn, factor 8`; methods with derived numbers add them."""
         del rope
@@ -162,11 +117,6 @@ class Method:
     def _changed_options(self) -> dict[str, Any]:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         return {k: v for k, v in self.options.items() if k == "factor" or v != defaults[k]}
-
-    @classmethod
-    def sections(cls) -> dict[str, str]:
-        """The docstring of the method's module, cut at its labels; the text before the first label is `Summary`."""
-        return docstring_sections(inspect.getmodule(cls).__doc__ or "")
 
 
 def _brief(value: Any) -> str:
@@ -179,38 +129,8 @@ def _brief(value: Any) -> str:
     return str(value)
 
 
-def docstring_sections(text: str) -> dict[str, str]:
-    """Cuts a module docstring at its labels (a label starts a line and is one of `DOCSTRING_LABELS`)."""
-    sections: dict[str, list[str]] = {"Summary": []}
-    current = "Summary"
-    for line in inspect.cleandoc(text).splitlines():
-        label = line.split(" ", 1)[0]
-        if label in DOCSTRING_LABELS:
-            current = label
-            sections[current] = [line[len(label) :]]
-        elif line.startswith(">>>"):
-            break
-        else:
-            sections[current].append(line)
-    return {label: inspect.cleandoc("\n".join(lines)) for label, lines in sections.items()}
-
-
-METHODS: dict[str, type[Method]] = {}
-_M = TypeVar("_M", bound=type[Method])
-
-
-def register(name: str, *aliases: str) -> Callable[[_M], _M]:
-    """Enters a method in the register under its name and aliases."""
-
-    def enter(cls: _M) -> _M:
-        for key in (name, *aliases):
-            if METHODS.get(key, cls).__qualname__ != cls.__qualname__:
-                raise OptionError(f"two methods are called '{key}': {METHODS[key].__module__} and {cls.__module__}.")
-            METHODS[key] = cls
-        cls.name, cls.aliases = name, aliases
-        return cls
-
-    return enter
+METHODS: Register[Method] = Register("method", "ropewalk.methods")
+register = METHODS.enter
 
 
 @dataclass(frozen=True)

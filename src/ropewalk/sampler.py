@@ -7,18 +7,16 @@ so a resumed run and a run with several workers see the same windows.
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ropewalk.errors import OptionError, unknown_name
-from ropewalk.method import Paper, docstring_sections
+from ropewalk.register import Paper, Register, Registered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Self
 
     from ropewalk.rope import Integers
@@ -50,18 +48,15 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(Registered):
     """Base of all samplers.
 
     Class attributes:
-        name: Registered name.
         paper: Where it was published.
         trains_at_target: The window is as long as the target (contiguous training at full length); the others train
             at the trained window and only number its tokens differently.
     """
 
-    name: ClassVar[str] = ""
-    aliases: ClassVar[tuple[str, ...]] = ()
     paper: ClassVar[Paper]
     trains_at_target: ClassVar[bool] = False
 
@@ -95,21 +90,6 @@ class Sampler:
             if key not in known:
                 raise unknown_name(f"option of sampler '{cls.name}'", key, known)
         return cls(**(options or {}))
-
-    @classmethod
-    def option_names(cls) -> tuple[str, ...]:
-        """Names of the sampler's parameters."""
-        return tuple(field.name for field in dataclasses.fields(cls))
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The parameters with their values, ready for JSON or TOML (None left out)."""
-        return {k: v for k in self.option_names() if (v := getattr(self, k)) is not None}
-
-    @classmethod
-    def sections(cls) -> dict[str, str]:
-        """The docstring of the sampler's module, cut at its labels."""
-        return docstring_sections(inspect.getmodule(cls).__doc__ or "")
 
 
 def check_draw(*, window: int, target_length: int, available: int) -> None:
@@ -154,19 +134,5 @@ def batch_generator(rng: np.random.Generator, samples: int) -> np.random.Generat
     return np.random.default_rng(np.random.SeedSequence((seed, number // samples), spawn_key=(samples,)))
 
 
-SAMPLERS: dict[str, type[Sampler]] = {}
-_S = TypeVar("_S", bound=type[Sampler])
-
-
-def register(name: str, *aliases: str) -> Callable[[_S], _S]:
-    """Enters a sampler in the register under its name and aliases."""
-
-    def enter(cls: _S) -> _S:
-        for key in (name, *aliases):
-            if SAMPLERS.get(key, cls).__qualname__ != cls.__qualname__:
-                raise OptionError(f"two samplers are called '{key}': {SAMPLERS[key].__module__} and {cls.__module__}.")
-            SAMPLERS[key] = cls
-        cls.name, cls.aliases = name, aliases
-        return cls
-
-    return enter
+SAMPLERS: Register[Sampler] = Register("sampler", "ropewalk.positions")
+register = SAMPLERS.enter

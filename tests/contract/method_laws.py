@@ -16,7 +16,8 @@ import pytest
 
 from ropewalk import methods, positions
 from ropewalk.errors import OptionError, UnknownNameError
-from ropewalk.method import DOCSTRING_LABELS, METHODS, Method
+from ropewalk.method import METHODS, Method
+from ropewalk.register import DOCSTRING_LABELS
 from ropewalk.rope import Rope
 
 if TYPE_CHECKING:

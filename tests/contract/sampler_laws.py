@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ropewalk.errors import OptionError, UnknownNameError
-from ropewalk.method import DOCSTRING_LABELS
+from ropewalk.register import DOCSTRING_LABELS
 from ropewalk.sampler import SAMPLERS, Sampler, sample_generator
 
 if TYPE_CHECKING:

@@ -112,13 +112,28 @@ def test_a_newcomer_under_a_taken_name_is_told_where_the_other_one_lives(checkou
     assert "two methods are called 'yarn': ropewalk.methods" in listed.stderr
 
 
-def test_another_package_adds_a_method_through_its_entry_point(checkout):
+def offer(checkout, value):
+    """Installs a package that offers a method."""
     package = checkout / "newcomer"
     package.mkdir()
     (package / "square_root.py").write_text(NEWCOMER, "utf-8")
     information = checkout / "newcomer-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: newcomer\nVersion: 1.0\n", "utf-8")
-    (information / "entry_points.txt").write_text("[ropewalk.methods]\nsquare = newcomer.square_root\n", "utf-8")
+    (information / "entry_points.txt").write_text(f"[ropewalk.methods]\nsquare = {value}\n", "utf-8")
+
+
+def test_another_package_adds_a_method_through_its_entry_point(checkout):
+    offer(checkout, "newcomer.square_root")
     listed = run(checkout, "ropewalk", "explain", "--json")
     assert "square-root" in [row["name"] for row in json.loads(listed.stdout)["methods"]]
+
+
+def test_another_package_whose_method_cannot_be_imported_is_named(checkout):
+    offer(checkout, "newcomer.cube_root")
+    refused = run(checkout, "ropewalk", "explain")
+    message = " ".join(refused.stderr.split())
+    assert refused.returncode == 2
+    assert "the package 'newcomer' offers the method 'square', which must be importable" in message
+    assert "'newcomer.cube_root' gives ModuleNotFoundError: No module named 'newcomer.cube_root'." in message
+    assert message.endswith("Repair that package, or uninstall it.")

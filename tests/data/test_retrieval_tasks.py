@@ -65,7 +65,10 @@ def test_an_unknown_task_is_refused_with_the_nearest_name():
 
 
 def test_a_name_that_is_taken_is_refused():
-    with pytest.raises(OptionError, match=r"name must be its own; 'lines' is taken by ropewalk.data.retrieval.lines"):
+    with pytest.raises(
+        OptionError,
+        match=r"two retrieval tasks are called 'lines': ropewalk\.data\.retrieval\.lines and .*Rename one\.",
+    ):
 
         @register("lines")
         @dataclasses.dataclass(frozen=True)

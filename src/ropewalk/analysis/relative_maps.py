@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ropewalk.errors import OptionError, unknown_name
-from ropewalk.method import Paper
+from ropewalk.register import Paper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

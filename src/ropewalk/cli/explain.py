@@ -13,7 +13,7 @@ from ropewalk.cli.settings import parse_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ropewalk.method import Paper
+    from ropewalk.register import Paper
     from ropewalk.rope import Rope
 
 # What numbers are shown for where nobody names a model: those of Llama 2 7B.

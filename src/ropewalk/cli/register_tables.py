@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ropewalk.analysis.relative_maps import RelativeMap
-    from ropewalk.method import Paper
+    from ropewalk.register import Paper
 
 # Width, or share of what is left: the same in both tables, so that their columns stand below one another.
 COLUMN_SHAPES = ((12, None), (None, 4), (11, None), (None, 3), (16, None))

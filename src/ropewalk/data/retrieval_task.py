@@ -9,30 +9,30 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ropewalk.data.facts import ROOM_STEP
 from ropewalk.errors import OptionError
+from ropewalk.register import Register, Registered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     import numpy as np
 
     from ropewalk.data.facts import Fact
     from ropewalk.data.recall import Encode, RecallContext
-    from ropewalk.method import Paper
+    from ropewalk.register import Paper
 
 Scoring = Literal["first-number", "number-at-once", "all-references", "any-reference"]
 Placement = Literal["single", "many", "whole"]
 
 
 @dataclass(frozen=True)
-class RetrievalTask:
+class RetrievalTask(Registered):
     """Base of all retrieval tasks.
 
     Class attributes:
-        name: Registered name.
         source: Where the task was published.
         scoring: `first-number`: the first run of digits in the answer is the number (landmark, PI, PoSE).
             `number-at-once`: the same with only blanks before it. `all-references`: the share of references that the
@@ -47,7 +47,6 @@ class RetrievalTask:
         new_tokens: Tokens that are decoded at most for one answer.
     """
 
-    name: ClassVar[str] = ""
     source: ClassVar[Paper]
     scoring: ClassVar[Scoring]
     placement: ClassVar[Placement]
@@ -162,23 +161,8 @@ class WholeContext(RetrievalTask):
         return self.draw(encode, rng, length=length)
 
 
-T = TypeVar("T", bound=RetrievalTask)
-
-TASKS: dict[str, type[RetrievalTask]] = {}
-
-
-def register(name: str) -> Callable[[type[T]], type[T]]:
-    """Class decorator: makes a task known by name."""
-
-    def add(cls: type[T]) -> type[T]:
-        cls.name = name
-        if TASKS.setdefault(name, cls) is not cls:
-            raise OptionError(
-                f"a retrieval task's name must be its own; '{name}' is taken by {TASKS[name].__module__}."
-            )
-        return cls
-
-    return add
+TASKS: Register[RetrievalTask] = Register("retrieval task", "ropewalk.retrieval")
+register = TASKS.enter
 
 
 def depth_battery(

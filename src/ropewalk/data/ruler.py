@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ropewalk.data import words
 from ropewalk.data.facts import Fact, as_many_as_fit, lined_up, simple_fact
 from ropewalk.data.retrieval_task import ManyFacts, RetrievalTask
-from ropewalk.method import Paper
+from ropewalk.register import Paper
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,42 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from importlib import metadata
-from typing import TYPE_CHECKING
-
-from ropewalk.errors import unknown_name
 from ropewalk.method import METHODS
 
-if TYPE_CHECKING:
-    from ropewalk.method import Method
+names = METHODS.names
+get = METHODS.named
 
-ENTRY_POINTS = "ropewalk.methods"
-
-
-def discover() -> None:
-    """Imports every file of this folder, and every module that another package offers as an entry point."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    for entry in metadata.entry_points(group=ENTRY_POINTS):
-        entry.load()
-
-
-discover()
-
-
-def names() -> tuple[str, ...]:
-    """Registered names without aliases, sorted."""
-    return tuple(sorted(name for name, cls in METHODS.items() if name == cls.name))
-
-
-def get(name: str) -> type[Method]:
-    """The method of a name or alias.
-
-    Raises:
-        UnknownNameError: No method has that name.
-    """
-    if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
-    return METHODS[name]
+METHODS.discover(__name__, __path__)

@@ -12,7 +12,7 @@ from ropewalk.report.markdown import markdown_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ropewalk.method import Paper
+    from ropewalk.register import Paper
     from ropewalk.result import EvaluationResult, ExportResult, ExtensionResult
 
 _TAKE_GGUF = ("llama.cpp", "ollama")

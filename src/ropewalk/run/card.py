@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ropewalk.method import Paper
+    from ropewalk.register import Paper
     from ropewalk.result import EvaluationResult, ExportResult
 
 CARD, KEPT = "README.md", "README.base.md"

@@ -12,7 +12,7 @@ from ropewalk.data import words
 from ropewalk.data.facts import Fact, as_many_as_fit, lined_up, simple_fact, too_short
 from ropewalk.data.retrieval_task import ManyFacts, register
 from ropewalk.errors import OptionError
-from ropewalk.method import Paper
+from ropewalk.register import Paper
 
 if TYPE_CHECKING:
     from ropewalk.data.recall import Encode, RecallContext

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ropewalk.data import words
 from ropewalk.data.facts import as_many_as_fit, lined_up, simple_fact
 from ropewalk.data.retrieval_task import ManyFacts, register
-from ropewalk.method import Paper
+from ropewalk.register import Paper
 
 if TYPE_CHECKING:
     import numpy as np

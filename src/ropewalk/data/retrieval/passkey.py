@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ropewalk.data import recall
 from ropewalk.data.retrieval_task import SingleFact, register
 from ropewalk.errors import OptionError
-from ropewalk.method import Paper
+from ropewalk.register import Paper
 
 if TYPE_CHECKING:
     import numpy as np
