@@ -15,6 +15,7 @@ from ropewalk.adapters.config import loaded_config
 from ropewalk.errors import OptionError
 from ropewalk.evals.nll import paired_nll
 from ropewalk.evals.scale_slopes import LayerSlopes, losses_by_slope, own_slopes
+from ropewalk.methods.abf import Abf
 from ropewalk.methods.entropy_abf import EntropyAbf
 from ropewalk.rope import Rope
 
@@ -31,7 +32,7 @@ def extended(exempt: int | None):
     """The same weights, under Entropy-ABF with so many exempt layers, or under ABF of the same base."""
     model = build_model(copy.deepcopy(CONFIG), spread=0.2)
     base = 50 * loaded_config(model).rope.base
-    method = EntropyAbf(base=base, exempt_layers=exempt) if exempt is not None else EntropyAbf(base=base).abf
+    method = EntropyAbf(base=base, exempt_layers=exempt) if exempt is not None else Abf(base=base)
     extend_model(model, method, LENGTH)
     return model
 

@@ -61,7 +61,7 @@ def test_a_hundred_samples_are_six_whole_batches_of_conversations_with_windows_o
 
 def test_the_base_of_a_hundred_samples_is_fifty_times_the_models_own():
     plan = resolved("entropy-abf-100")
-    assert plan.method.abf.new_base(plan.config.rope) == 50 * plan.config.rope.base
+    assert plan.method.new_base(plan.config.rope) == 50 * plan.config.rope.base
     assert plan.method.exempt_layers == 2
 
 

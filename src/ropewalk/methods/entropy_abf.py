@@ -28,24 +28,21 @@ Checked    tests/methods/test_entropy_abf.py: tests/oracles/logit_scales.py, gol
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ropewalk.errors import OptionError
-from ropewalk.method import Method, Paper, register
+from ropewalk.method import Paper, register
 from ropewalk.methods.abf import Abf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Self
-
     from ropewalk.rope import Floats, Integers, Rope
 
 
 @register("entropy-abf")
 @dataclass(frozen=True)
-class EntropyAbf(Method):
+class EntropyAbf(Abf):
     """Entropy-aware adjusted base frequency.
 
     Attributes:
@@ -60,33 +57,15 @@ class EntropyAbf(Method):
         arxiv="2401.07004",
     )
     scale_varies: ClassVar[bool] = True
-    base: float | None = None
     exempt_layers: int = 2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base", self.abf.base)
+        super().__post_init__()
         if isinstance(self.exempt_layers, bool) or not isinstance(self.exempt_layers, int) or self.exempt_layers < 0:
             raise OptionError(
                 f"exempt_layers must be a whole number of at least 0, because it counts layers; got "
                 f"{self.exempt_layers}. The paper's rule is 2, its released code behaves like 0."
             )
-
-    @property
-    def abf(self) -> Abf:
-        """The frequency part."""
-        return Abf(base=self.base)
-
-    def frequencies(self, rope: Rope) -> Floats:
-        """Radians per token, `[pairs]`: those of the new base.
-
-        Raises:
-            OptionError: The new base is below the old one.
-        """
-        return self.abf.frequencies(rope)
-
-    def new_base(self, rope: Rope) -> float:
-        """The new base, in the place of `rope.base`."""
-        return self.abf.new_base(rope)
 
     def attention_scale(self, rope: Rope, positions: Integers, layer: int) -> Floats:
         """ln(position + 1) / ln(trained_length), at least 1; exactly 1 in the exempt layers."""
@@ -97,27 +76,6 @@ class EntropyAbf(Method):
         scale: Floats = np.log(np.maximum(counted, rope.trained_length)) / np.log(np.float64(rope.trained_length))
         return scale
 
-    def stretch_bound(self, rope: Rope) -> float:
-        """The ratio of the bases: the base is chosen freely, so no factor bounds it."""
-        return self.abf.stretch_bound(rope)
-
     def describe(self, rope: Rope) -> str:
-        """Such as `entropy-abf, base 500000 (was 10000), exempt layers 2`: the base is derived, so always shown."""
-        return f"{self.name}, base {self.new_base(rope):.9g} (was {rope.base:.9g}), exempt layers {self.exempt_layers}"
-
-    @classmethod
-    def neutral(cls, rope: Rope) -> Self:
-        """The old base; inside the trained window the scale is 1 anyway."""
-        return cls(base=rope.base)
-
-    @classmethod
-    def for_target(cls, rope: Rope, target_length: int, options: Mapping[str, Any] | None = None) -> Self:
-        """The method for a model; the target length does not enter.
-
-        Raises:
-            UnknownNameError: An option that the method does not have.
-            OptionError: The new base is not above the old one.
-        """
-        method = super().for_target(rope, target_length, options)
-        Abf.for_target(rope, target_length, {"base": method.base})
-        return method
+        """Such as `entropy-abf, base 500000 (was 10000), exempt layers 2`."""
+        return f"{super().describe(rope)}, exempt layers {self.exempt_layers}"
