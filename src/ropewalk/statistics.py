@@ -142,15 +142,8 @@ def bootstrap_mean(
     Raises:
         MeasurementError: Fewer than two clusters, from which nothing can be resampled, or a value that is not finite.
     """
-    sums, counts = _cluster_totals(values, clusters)
-    groups = len(counts)
-    if groups < 2:
-        raise _too_few_clusters(unit, groups)
-    means = _resampled_means(sums, counts, rng, draws)
-    tail = (1 - _checked_level(level)) / 2
-    low, high = (float(q) for q in np.quantile(means, [tail, 1 - tail]))
-    samples = int(counts.sum())
-    return Interval(float(sums.sum() / samples), low, high, level, f"bootstrap over {groups} {unit}", samples, groups)
+    numbers = np.asarray(values, dtype=np.float64)
+    return bootstrap_weighted_mean(numbers, np.ones_like(numbers), clusters, rng, unit=unit, level=level, draws=draws)
 
 
 def bootstrap_weighted_mean(
@@ -190,7 +183,10 @@ def bootstrap_weighted_mean(
     totals, _ = _cluster_totals(shares, clusters)
     groups = len(totals)
     if groups < 2:
-        raise _too_few_clusters(unit, groups)
+        raise MeasurementError(
+            f"a bootstrap over {unit} needs at least 2 of them, because it resamples whole {unit}; got {groups}. "
+            f"Measure on more {unit}."
+        )
     tail = (1 - _checked_level(level)) / 2
     low, high = (float(q) for q in np.quantile(_resampled_means(sums, totals, rng, draws), [tail, 1 - tail]))
     value = float(sums.sum() / totals.sum())
@@ -281,13 +277,6 @@ def _cluster_totals(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Fl
     sums = np.bincount(index, weights=numbers, minlength=len(order))
     counts = np.bincount(index, minlength=len(order))
     return sums.astype(np.float64), counts.astype(np.float64)
-
-
-def _too_few_clusters(unit: str, groups: int) -> MeasurementError:
-    return MeasurementError(
-        f"a bootstrap over {unit} needs at least 2 of them, because it resamples whole {unit}; got {groups}. "
-        f"Measure on more {unit}."
-    )
 
 
 def _normal_quantile(level: float) -> float:
