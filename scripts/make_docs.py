@@ -23,7 +23,8 @@ from rich.console import Console
 from ropewalk import methods, positions
 from ropewalk.adapters import doctor
 from ropewalk.analysis import relative_maps
-from ropewalk.method import DOCSTRING_LABELS, Method, OverlayMethod
+from ropewalk.method import Method, OverlayMethod
+from ropewalk.register import DOCSTRING_LABELS
 from ropewalk.report.doctor import doctor_page
 from ropewalk.report.families import SCALE, families_page
 from ropewalk.report.reproduction import FIGURE, reproduction_page
@@ -37,7 +38,7 @@ from ropewalk.sampler import Sampler
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ropewalk.method import Paper
+    from ropewalk.register import Paper
 
 Entry: TypeAlias = "type[Method] | type[Sampler]"
 
