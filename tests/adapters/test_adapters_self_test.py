@@ -82,8 +82,25 @@ def test_a_model_that_ignores_scales_of_any_kind_is_found(monkeypatch):
     unread = {layer: Unread() for layer in range(4)}
     monkeypatch.setattr(selftest.attention, "attention_modules", lambda model, layers: unread)
     monkeypatch.setattr(PositionScale, "apply", lambda self, query, positions, layer: query)
-    with pytest.raises(SelfTestError, match=r"change the logits at position 511; they are the same.*ignores the scale"):
+    with pytest.raises(
+        SelfTestError, match=r"change the logits at position 511; they are the same with a millionth.*ignores the scale"
+    ):
         selftest.check_scale(model.eval().requires_grad_(False), method, config, TARGET - 1)
+
+
+@pytest.mark.parametrize("name", ["ssmax", "entropy-abf"])
+def test_attention_that_is_too_sharp_to_feel_the_scale_is_no_fault(name):
+    model = tiny_model("llama")
+    for block in model.model.layers:
+        block.self_attn.q_proj.weight.data *= 1e4  # the largest logit takes all the weight, with and without a scale
+    report = extend_model(model, name, TARGET)
+    assert "attention is so sharp that the scale changes no logit" in " | ".join(report.self_test)
+
+
+def test_a_scale_that_ends_at_1_is_tested_where_it_is_far_from_it():
+    assert "at position 7 the logits carry the attention scale exactly once" in selftest.check_model(
+        *prepared("ssmax"), TARGET
+    )
 
 
 @pytest.mark.parametrize("family", ["llama", "olmo3"])
