@@ -107,7 +107,8 @@ class Register(dict[str, type[Entry]], Generic[Entry]):
 
         def entered(cls: Class) -> Class:
             for key in (name, *aliases):
-                if (taken := self.get(key)) is not None and taken.__qualname__ != cls.__qualname__:
+                taken = self.get(key, cls)
+                if (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
                     raise OptionError(
                         f"two {self.kind}s are called '{key}': {taken.__module__} and {cls.__module__}. Rename one."
                     )

@@ -65,11 +65,11 @@ def refused_here(outcome) -> str:
         (("no/such/model/folder/at-all",), "there is no folder no/such/model/folder/at-all"),
         (("builtin", "--to", "128"), "at least the trained window of 256 tokens"),
         (("builtin", "--to", "2x"), "a length must be a whole number of tokens; got '2x'"),
-        (("builtin", "--set", "factor=0"), "factor must be a finite number of at least 1"),
-        (("builtin", "--set", "factor=nan"), "factor must be a finite number of at least 1"),
-        (("builtin", "--set", "factor=inf"), "factor must be a finite number of at least 1"),
+        (("builtin", "--method", "yarn", "--set", "factor=0"), "factor must be a finite number of at least 1"),
+        (("builtin", "--method", "yarn", "--set", "factor=nan"), "factor must be a finite number of at least 1"),
+        (("builtin", "--method", "yarn", "--set", "factor=inf"), "factor must be a finite number of at least 1"),
         (("builtin", "--method", "yarm"), "no method is called 'yarm'; did you mean 'yarn'?"),
-        (("builtin", "--set", "beta_fats=3"), "did you mean 'beta_fast'?"),
+        (("builtin", "--method", "yarn", "--set", "beta_fats=3"), "did you mean 'beta_fast'?"),
         (("builtin", "--positions", "craem"), "no sampler is called 'craem'; did you mean 'cream'?"),
         (("builtin", "--recipe", "dmeo"), "no recipe is called 'dmeo'; did you mean 'demo'?"),
         (("builtin", "--steps", "1", "--data", "absent.txt"), "'absent.txt' does not exist"),
@@ -124,7 +124,9 @@ def test_a_folder_that_exists_is_kept_and_nothing_is_measured_before(run, tmp_pa
 def test_options_of_a_method_that_is_not_named_are_refused(run, tmp_path):
     arguments = ("--to", "2k", "--method", "auto", "--set", "beta_fast=8", "-o", str(tmp_path / "long"))
     message = refused_here(run("extend", "builtin", *arguments))
-    assert "'auto' is a choice among many; got beta_fast. Name the method" in message
+    assert "which it is is open here (auto); got beta_fast. Name it with --method" in message
+    arguments = ("--to", "2k", "--set", "beta_fast=8", "-o", str(tmp_path / "long"))
+    assert "open here (none named); got beta_fast" in refused_here(run("extend", "builtin", *arguments))
 
 
 @pytest.mark.parametrize("steps", [0, 1])

@@ -60,6 +60,12 @@ def test_two_methods_or_samplers_may_not_share_a_name():
         class Other(Method):
             pass
 
+    with pytest.raises(OptionError, match=r"two methods are called 'yarn': ropewalk\.methods\.yarn and"):
+
+        @register("yarn")
+        class Yarn(Method):  # another class of the same name
+            pass
+
     with pytest.raises(OptionError, match=r"two samplers are called 'pose': ropewalk\.positions\.pose and"):
 
         @register_sampler("pose")

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from ropewalk.errors import RunFileError, UnknownNameError
+from ropewalk.run.flags import run_from_flags
 from ropewalk.run.runfile import override, packaged_runs, parse_run, read_run
 
 RUN = {
@@ -85,3 +86,12 @@ def test_a_run_file_that_is_missing_or_not_toml_is_refused(tmp_path):
     (tmp_path / "broken.toml").write_text("model = ")
     with pytest.raises(RunFileError, match="must be TOML: Invalid value"):
         read_run(str(tmp_path / "broken.toml"))
+
+
+@pytest.mark.parametrize("line", ['method = "yarn"', 'data = ["texts/"]', "train = 60"])
+def test_a_value_in_the_place_of_a_section_is_refused_before_flags_are_laid_over_it(line, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(f'model = "builtin"\n{line}\n')
+    name = line.split()[0]
+    with pytest.raises(RunFileError, match=rf"{name} is a section with .*got {name} = .*Write \[{name}\] and its"):
+        run_from_flags({"data": {"files": ["builtin"]}, "train": {"trainable": "all"}}, str(path))

@@ -77,11 +77,12 @@ def check_flags(flags: Mapping[str, Any], recipe: str | None = None) -> None:
         OptionError: Options of a method that is not named.
         RopewalkError: What `resolve` refuses.
     """
-    options = sorted(flags.get("method", {}).keys() - {"name"})
-    if is_open(flags) and options:
+    method = flags.get("method", {})
+    options = sorted(method.keys() - {"name"})
+    if options and (is_open(flags) or not ("name" in method or recipe)):
         raise OptionError(
-            f"--set gives options of one method, and '{flags['method']['name']}' is a choice among many; got "
-            f"{', '.join(options)}. Name the method, or leave --set out."
+            f"--set gives options of one method, and which it is is open here ({method.get('name', 'none named')}); "
+            f"got {', '.join(options)}. Name it with --method, or leave --set out."
         )
     if not started_together():
         named = {key: value for key, value in flags.items() if key != "method" or not is_open(flags)}

@@ -154,7 +154,7 @@ def read_run(name_or_path: str) -> dict[str, Any]:
 
     Raises:
         UnknownNameError: No packaged run has that name.
-        RunFileError: The file does not exist or is not TOML.
+        RunFileError: The file does not exist, is not TOML, or has a value in the place of a section.
     """
     if not name_or_path.endswith(".toml"):
         known = packaged_runs()
@@ -163,11 +163,18 @@ def read_run(name_or_path: str) -> dict[str, Any]:
         return tomllib.loads(known[name_or_path])
     path = Path(name_or_path)
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise RunFileError(f"run file '{path}' cannot be read: {error.strerror}. Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunFileError(f"run file '{path}' must be TOML: {error}. Mend that place.") from None
+    for section in ("method", "positions", "train", "data"):
+        if not isinstance(values.get(section, {}), dict):
+            raise RunFileError(
+                f"run file '{path}': {section} is a section with entries of its own; got {section} = "
+                f"{values[section]!r}. Write [{section}] and its entries below it."
+            )
+    return values
 
 
 def packaged_runs() -> dict[str, str]:
