@@ -13,18 +13,27 @@ from rich.console import Console
 
 from ropewalk.adapters.config import read_model_config
 from ropewalk.choose import automatic
-from ropewalk.choose.automatic import PATIENCE_MINUTES, choose_method, choose_unnamed, finalists, probe_seconds
+from ropewalk.choose.automatic import (
+    PATIENCE_MINUTES,
+    choose_method,
+    choose_unnamed,
+    earlier_choice,
+    finalists,
+    probe_seconds,
+)
 from ropewalk.choose.chosen import choosing_folder, keep_choice, with_method
 from ropewalk.choose.search_comparison import compare_searches
 from ropewalk.choose.searched import check_search, evolution_of
 from ropewalk.choose.suitability import suitable_methods
 from ropewalk.data.corpus import standard_library
-from ropewalk.errors import OptionError, UnknownNameError
+from ropewalk.errors import MeasurementError, OptionError, UnknownNameError
 from ropewalk.report.search import search_table, search_words
 from ropewalk.result import MethodChoice, SearchComparison
+from ropewalk.run.checkpoint import load_checkpoint
 from ropewalk.run.extension import Silent
 from ropewalk.run.flags import flags_as_run, run_from_flags
 from ropewalk.run.plan import build_method
+from ropewalk.run.runfile import override
 
 
 class Heard(Silent):
@@ -169,9 +178,16 @@ def test_auto_probes_compares_and_keeps_what_it_rests_on(tmp_path):
     assert chosen.because == tuple(stage for stage in heard.stages if stage in chosen.because)
     assert {one.method_name for one in chosen.ranking.candidates} == set(finalists(chosen.probe))
     assert chosen.method == chosen.ranking.find(chosen.ranking.best).method_name
+    trained = [stage for stage in heard.stages if "-> 512 tokens by" in stage]
+    assert len(trained) == len(finalists(chosen.probe)), "each once, though both sides are read"
     again = Heard()
     assert choose_method(run, choosing_folder(output), files, again, contexts=2) == chosen
     assert again.stages == [f"method {chosen.method}, as chosen before"]
+    choice = choosing_folder(output) / "choice.json"
+    assert earlier_choice(choice, run, files) == chosen
+    for other in ({"train": {"learning_rate": 1e-5}}, {"data": {"recall_share": 0.25}}, {"target_length": 1024}):
+        assert earlier_choice(choice, run_from_flags(override(flags, other)), files) is None
+    assert earlier_choice(choice, run, files[:3]) is None
     (output / "ropewalk").mkdir(parents=True)
     keep_choice(output)
     assert MethodChoice.model_validate_json((output / "ropewalk" / "choice.json").read_text()) == chosen
@@ -180,6 +196,37 @@ def test_auto_probes_compares_and_keeps_what_it_rests_on(tmp_path):
         flags | {"method": {"name": "auto"}}, None, output, files, again, search="taper", evaluations=300
     )
     assert resumed["method"] == {"name": chosen.method}
+
+
+def test_what_was_searched_for_another_target_or_by_another_search_is_not_taken(tmp_path):
+    output = tmp_path / "out"
+
+    def method(length, **asked):
+        flags = flags_as_run(model="builtin", target_length=length, method="searched")
+        found = with_method(flags, None, output, (), Silent(), **{"search": "taper", "evaluations": 4} | asked)
+        (output / "ropewalk").mkdir(parents=True, exist_ok=True)
+        keep_choice(output)
+        return found["method"]
+
+    first = method(512)
+    assert (first["factor"], method(512)) == (2.0, first)
+    assert method(1024)["factor"] == 4.0
+    assert method(1024, search="evolution")["factors"] != method(1024)["factors"]
+
+
+def test_a_device_that_is_too_small_to_measure_leaves_the_choice_to_the_config(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
+    run, heard = run_from_flags(flags_as_run(model="builtin", target_length=512)), Heard()
+    monkeypatch.setattr("ropewalk.choose.needles.token_nll", full)
+    assert (
+        choose_unnamed(run, tmp_path, (), heard) == suitable_methods(read_model_config("builtin").rope, 512)[0].method
+    )
+    assert "nothing can be measured: the device must hold one batch of 'needles'" in heard.stages[-1]
+    monkeypatch.setattr("ropewalk.adapters.load_model", full)
+    with pytest.raises(MeasurementError, match="cpu ran out of memory while 'builtin' was loaded in float32. Use a"):
+        load_checkpoint("builtin")
 
 
 def test_several_processes_do_not_choose_apart(tmp_path, monkeypatch):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib.util
 import math
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,8 +21,8 @@ from ropewalk.choose.needles import Needles
 from ropewalk.choose.search.evolution import HIGHEST, Evolution
 from ropewalk.choose.search.objective import Objective
 from ropewalk.choose.search.searching import first_stretches, known_points, search_evolution, search_taper
-from ropewalk.choose.search.storage import open_study
-from ropewalk.errors import ModelError, OptionError
+from ropewalk.choose.search.storage import finished, open_study
+from ropewalk.errors import ModelError, OptionError, OutputError
 from ropewalk.methods.longrope import LongRope
 from ropewalk.rope import Rope
 
@@ -91,15 +94,16 @@ def test_an_objective_measures_a_vector_once(model, needles):
 def test_the_papers_evolution_measures_1344_candidates_within_its_bounds():
     evolution = Evolution()
     target = np.sort(np.random.default_rng(5).uniform(1, 8, size=32))
-    seen = list(
-        evolution.search(first_stretches(ROPE, 8.0), 8.0, lambda stretch: float(np.abs(stretch - target).mean()))
+    seen = evolution.search(
+        first_stretches(ROPE, 8.0), 8.0, lambda stretches: [float(np.abs(one - target).mean()) for one in stretches]
     )
     assert len(seen) == evolution.evaluations == 1344
     for stretch, _ in seen:
         assert stretch.min() >= 1
         assert stretch.max() <= HIGHEST * 8
         assert (np.diff(stretch) >= 0).all()
-    blind = [float(np.abs(s - target).mean()) for s, _ in evolution.search([target + 1], 8.0, lambda _: 0.0)]
+    blind_to = lambda stretches: [0.0] * len(stretches)  # noqa: E731
+    blind = [float(np.abs(s - target).mean()) for s, _ in evolution.search([target + 1], 8.0, blind_to)]
     last = [loss for _, loss in seen[-64:]]
     assert np.mean(last) < 0.4 * np.mean(blind[-64:]), "it is the selection that gets closer, and not the draws"
 
@@ -135,13 +139,53 @@ def test_a_taper_begins_with_known_methods_and_never_ends_behind_them(tmp_path, 
 
 def test_two_processes_share_one_study(tmp_path, model, needles):
     """The second opens what the first left open and adds to it, as after a death."""
-    study = open_study(tmp_path, "taper")
-    study.ask()  # begun by a process that died
-    found = search_taper(Objective(model, needles), ROPE, 2.0, tmp_path, evaluations=2)
-    assert len(found.losses) == 2
+    search_taper(Objective(model, needles), ROPE, 2.0, tmp_path, evaluations=1)
+    opened = open_study(tmp_path, "taper", {"rope": dataclasses.asdict(ROPE), "factor": 2.0})
+    opened.ask()  # by a process that dies at the second known point
+    found = search_taper(Objective(model, needles), ROPE, 2.0, tmp_path, evaluations=3)
+    assert len(found.losses) == 3
+    measured = [trial.params for trial in finished(opened)]
+    assert all(point in measured for point in known_points(ROPE, 2.0)), "it is not lost with it"
+
+
+def test_an_evolution_that_two_processes_share_is_the_one_of_a_single_process(tmp_path, model, needles):
+    evolution = Evolution(population=4, parents=2, mutants=2, crossings=2, generations=2)
+    alone = search_evolution(Objective(model, needles), ROPE, 2.0, tmp_path / "alone", evolution)
+    objectives = [Objective(copy.deepcopy(model), needles) for _ in range(2)]
+    turn = threading.Barrier(2)
+
+    def work(objective):
+        turn.wait()
+        return search_evolution(objective, ROPE, 2.0, tmp_path / "shared", evolution)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(work, objectives))
+    assert found == [alone, alone]
+
+
+def test_a_longer_evolution_in_the_same_folder_is_the_one_of_an_empty_folder(tmp_path, model, needles):
+    sizes = {"parents": 2, "mutants": 1, "crossings": 1, "generations": 1}
+    search_evolution(Objective(model, needles), ROPE, 2.0, tmp_path / "parts", Evolution(population=4, **sizes))
+    longer = Evolution(population=6, **sizes)
+    found = search_evolution(Objective(model, needles), ROPE, 2.0, tmp_path / "parts", longer)
+    assert found == search_evolution(Objective(model, needles), ROPE, 2.0, tmp_path / "whole", longer)
+    assert len(found.losses) == longer.evaluations
+
+
+@pytest.mark.parametrize("search", [search_taper, search_evolution])
+def test_another_models_search_is_not_gone_on_with(tmp_path, model, needles, search):
+    how = {"evaluations": 1} if search is search_taper else {"evolution": Evolution(population=1, generations=0)}
+    search(Objective(model, needles, conditions={"weights": "a"}), ROPE, 2.0, tmp_path, **how)
+    for weights, factor, differing in (("b", 2.0, "weights"), ("a", 4.0, "factor")):
+        objective = Objective(model, needles, conditions={"weights": weights})
+        with pytest.raises(OutputError, match=rf"differs from what is asked now in: {differing}\. Choose"):
+            search(objective, ROPE, factor, tmp_path, **how)
+        assert objective.evaluations == 0
+    with pytest.raises(OptionError, match="a longer window than the trained one; got 1 times it"):
+        search(Objective(model, needles), ROPE, 1.0, tmp_path / "same", **how)
 
 
 def test_without_optuna_the_way_to_get_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(OptionError, match=r"not installed here\. Install it with: pip install 'ropewalk\[search\]'"):
-        open_study(tmp_path, "taper")
+        open_study(tmp_path, "taper", {})

@@ -155,14 +155,13 @@ def _earlier_precision(folder: Path) -> str | None:
 
 def conditions(cell: Cell, run: RunFile | None) -> dict[str, Any]:
     """Everything that the numbers of a cell depend on, as JSON knows it."""
-    source = adapters.resolve_source(cell.model)
     here = environment(default_device())
     number_format = {} if cell.measured_in == "float32" else {"measured_in": cell.measured_in}
     return number_format | {
         "run": None if run is None else what_matters(run) | {"model": cell.model_name},
         "training_text": None if run is None else text_fingerprints(run),
         "exams": {exam.name: exam.conditions() for exam in cell.exams},
-        "model": {"weights": weights_fingerprint(source), "settings": settings_fingerprint(source)},
+        "model": model_fingerprints(cell.model),
         "versions": here.model_dump(include={"ropewalk", "torch", "transformers", "numpy", "device"}),
     }
 
@@ -202,10 +201,17 @@ def what_matters(run: RunFile) -> dict[str, Any]:
 
 def text_fingerprints(run: RunFile) -> list[str]:
     """Of every source of a run's training data."""
-    return [_text_fingerprint(path) for path in paths_of(run.data)]
+    return [text_fingerprint(path) for path in paths_of(run.data)]
 
 
-def _text_fingerprint(path: str) -> str:
+def model_fingerprints(model: str) -> dict[str, str]:
+    """Of the files of a model: a folder, a hub id, or `builtin`."""
+    source = adapters.resolve_source(model)
+    return {"weights": weights_fingerprint(source), "settings": settings_fingerprint(source)}
+
+
+def text_fingerprint(path: str) -> str:
+    """Of a source of texts: a file, a folder, a data set on the hub, or `builtin`."""
     if path == BUILT_IN:
         return standard_library(held_out=False).fingerprint
     if lies_on_the_hub(path) or Path(path).is_dir():

@@ -18,13 +18,14 @@ from pydantic import ValidationError
 from ropewalk.adapters.config import read_model_config
 from ropewalk.adapters.shape import shape_of
 from ropewalk.analysis.compute import forward_work
+from ropewalk.cells.measuring import model_fingerprints, text_fingerprint, text_fingerprints, what_matters
 from ropewalk.choose.comparison.budget import Budget
 from ropewalk.choose.comparison.candidates import OURS
 from ropewalk.choose.comparison.comparing import compare
 from ropewalk.choose.comparison.order import CompareOrder, frame_of
 from ropewalk.choose.probing import ProbePlan, probe
 from ropewalk.choose.suitability import suitable_methods
-from ropewalk.errors import DataError, ModelError, OptionError, SelfTestError
+from ropewalk.errors import DataError, MeasurementError, ModelError, OptionError, SelfTestError
 from ropewalk.evals.store import write_record
 from ropewalk.result import MethodChoice
 from ropewalk.run.checkpoint import load_checkpoint
@@ -78,7 +79,7 @@ def choose_unnamed(
         if minutes <= PATIENCE_MINUTES:
             try:
                 return choose_method(run, folder, held_out, reporter, contexts=contexts).method
-            except (DataError, ModelError, OptionError, SelfTestError) as error:
+            except (DataError, MeasurementError, ModelError, OptionError, SelfTestError) as error:
                 why = f"nothing can be measured: {error}"
     first = suitable_methods(config.rope, target_length)[0]
     reporter.stage(f"no method named: {first.method}, by the config alone ({first.because}); {why}")
@@ -126,7 +127,7 @@ def choose_method(
             "several. Choose first: ropewalk compare. Then name what it says with --method."
         )
     config, target_length = _asked(run)
-    earlier = earlier_choice(folder / CHOICE, run, target_length)
+    earlier = earlier_choice(folder / CHOICE, run, held_out)
     if earlier is not None:
         reporter.stage(f"method {earlier.method}, as chosen before")
         return earlier
@@ -158,19 +159,32 @@ def choose_method(
         probe=probed,
         ranking=ranking,
         wall_seconds=time.monotonic() - started,
+        conditions=_conditions(run, held_out),
     )
     write_record(folder / CHOICE, chosen)
     return chosen
 
 
-def earlier_choice(path: Path, run: RunFile, target_length: int) -> MethodChoice | None:
-    """What was chosen before for the same model, target and steps; None if nothing was."""
+def earlier_choice(path: Path, run: RunFile, held_out: Sequence[str]) -> MethodChoice | None:
+    """What was chosen before for the same run, texts and model; None if nothing was."""
     try:
         found = MethodChoice.model_validate_json(path.read_text("utf-8"))
     except (OSError, ValidationError):
         return None
-    same = (found.model, found.target_length, found.steps) == (run.model, target_length, run.train.steps)
-    return found if same else None
+    return found if found.conditions == _conditions(run, held_out) else None
+
+
+def _conditions(run: RunFile, held_out: Sequence[str]) -> dict[str, Any]:
+    """What a choice depends on, as JSON knows it; the method that the run file names by default is no part of it."""
+    matters = what_matters(run)
+    for name in ("model", "method"):
+        matters.pop(name)
+    return {
+        "run": matters,
+        "model": model_fingerprints(run.model),
+        "training_text": text_fingerprints(run),
+        "held_out": [text_fingerprint(path) for path in held_out],
+    }
 
 
 def finalists(probed: Probe) -> tuple[str, ...]:

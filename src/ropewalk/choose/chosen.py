@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.adapters.config import read_model_config, resolve_source
 from ropewalk.adapters.doctor import require_sound
+from ropewalk.cells.measuring import model_fingerprints
 from ropewalk.choose.automatic import CHOICE, choose_method, choose_unnamed, earlier_choice
 from ropewalk.choose.searched import searched_choice
+from ropewalk.evals.store import write_text
 from ropewalk.run.extension import Silent
 from ropewalk.run.flags import AUTO, is_open, run_from_flags
 from ropewalk.run.output import RECORDS
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from ropewalk.run.extension import Reporter
     from ropewalk.run.runfile import RunFile
 
-SEARCHED_FILE = "searched.toml"
+SEARCHED_FILE, SEARCHED_FOR = "searched.toml", "searched.json"
 
 
 def with_method(
@@ -62,7 +65,7 @@ def with_method(
         check(run)
     folder = choosing_folder(output)
     if named in (None, AUTO):
-        known = earlier_choice(output / RECORDS / CHOICE, run, target_of(run, read_model_config(run.model)))
+        known = earlier_choice(output / RECORDS / CHOICE, run, held_out)
         if known is not None:
             return open_flags | {"method": {"name": known.method}}
         if named is None:
@@ -75,7 +78,7 @@ def with_method(
 def keep_choice(output: Path) -> None:
     """Moves what a choice rests on into the records of the finished checkpoint."""
     folder = choosing_folder(output)
-    for name in (CHOICE, SEARCHED_FILE):
+    for name in (CHOICE, SEARCHED_FILE, SEARCHED_FOR):
         if (folder / name).is_file() and (output / RECORDS).is_dir():
             shutil.copyfile(folder / name, output / RECORDS / name)
     if (output / RECORDS).is_dir():
@@ -90,11 +93,13 @@ def choosing_folder(output: Path) -> Path:
 def _searched(
     run: RunFile, folder: Path, output: Path, search: str, evaluations: int, reporter: Reporter
 ) -> dict[str, Any]:
-    kept = output / RECORDS / SEARCHED_FILE
-    if kept.is_file():
-        method: dict[str, Any] = read_run(str(kept))["method"]
-        return method
     target_length = target_of(run, read_model_config(run.model))
+    asked = {"search": search, "evaluations": evaluations, "target_length": target_length}
+    asked |= {"model": model_fingerprints(run.model)}
+    kept = output / RECORDS
+    if (kept / SEARCHED_FOR).is_file() and json.loads((kept / SEARCHED_FOR).read_text("utf-8")) == asked:
+        method: dict[str, Any] = read_run(str(kept / SEARCHED_FILE))["method"]
+        return method
     choice = searched_choice(
         run.model,
         target_length,
@@ -104,4 +109,5 @@ def _searched(
         file=folder / SEARCHED_FILE,
         reporter=reporter,
     )
+    write_text(folder / SEARCHED_FOR, json.dumps(asked, indent=1) + "\n")
     return choice.model_dump()

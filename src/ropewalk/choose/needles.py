@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ropewalk.data.recall import NOWHERE, training_window
+from ropewalk.evals.batches import memory
 from ropewalk.evals.nll import token_nll
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.evals.tasks import encoder, key_value_samples
@@ -74,6 +75,7 @@ class Needles:
         """Mean loss on the answers of each context, nats per token, `[contexts]`; infinite where it is no number."""
         found = []
         for tokens, answers in zip(self.windows, self.answers, strict=True):
-            loss = float(token_nll(model, tokens[None], positions=answers).mean())
+            with memory("needles", self.length):
+                loss = float(token_nll(model, tokens[None], positions=answers).mean())
             found.append(loss if np.isfinite(loss) else float("inf"))
         return np.array(found, dtype=np.float64)

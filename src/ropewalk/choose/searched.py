@@ -57,7 +57,8 @@ def searched_choice(
         reporter: Hears of every candidate.
 
     Raises:
-        OptionError: optuna is not installed, too few evaluations, or a target too short for needles.
+        OptionError: optuna is not installed, too few evaluations, or a target too short for needles or for a search.
+        OutputError: The folder holds a search of another model or target.
         UnknownNameError: No such search.
     """
     tell = reporter or Silent()
@@ -87,7 +88,10 @@ def run_search(
 ) -> SearchTrajectory:
     """One search on a loaded model, by needles of seed 0."""
     needles = Needles.draw(checkpoint.tokenizer, target_length, contexts=CONTEXTS, seed=SEED, keys=keys)
-    objective, factor = Objective(checkpoint.model, needles), target_length / rope.trained_length
+    conditions = {"weights": checkpoint.weights, "settings": checkpoint.settings, "target_length": target_length}
+    conditions |= {"contexts": CONTEXTS, "seed": SEED, "keys": keys}
+    objective = Objective(checkpoint.model, needles, conditions=conditions)
+    factor = target_length / rope.trained_length
     if search == EVOLUTION:
         return search_evolution(objective, rope, factor, folder, evolution_of(evaluations), progress=reporter.advance)
     return search_taper(objective, rope, factor, folder, evaluations=evaluations, progress=reporter.advance)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import Field
+
 from ropewalk.result.probe import Probe
 from ropewalk.result.ranking import Ranking
 from ropewalk.result.records import FORMAT_VERSION, Record
@@ -19,6 +23,7 @@ class MethodChoice(Record):
         probe: Forward passes, if there were any.
         ranking: The short comparison, if there was one.
         wall_seconds: Of choosing.
+        conditions: What the choice depends on: the run, its texts, the model's files.
     """
 
     format_version: int = FORMAT_VERSION
@@ -30,3 +35,4 @@ class MethodChoice(Record):
     probe: Probe | None = None
     ranking: Ranking | None = None
     wall_seconds: float = 0.0
+    conditions: dict[str, Any] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from ropewalk.adapters.config import scaling_type
 from ropewalk.adapters.foreign import adopted, read_foreign
 from ropewalk.adapters.foreign import target_length_of as target_length_of
 from ropewalk.adapters.record import recorded_method
-from ropewalk.errors import ModelError, OptionError
+from ropewalk.errors import MeasurementError, ModelError, OptionError
 from ropewalk.run.device import default_device
 from ropewalk.run.output import OutputFolder
 
@@ -58,9 +58,21 @@ def load_checkpoint(model: str | Path, *, name: str | None = None, dtype: torch.
         model: A checkpoint folder, a hub id, or `builtin`.
         name: What the user calls it, if not so.
         dtype: Number format to compute in.
+
+    Raises:
+        MeasurementError: The device cannot hold it.
+        RopewalkError: See `load_model`.
     """
     config = adopted(adapters.read_model_config(model))
-    loaded = adapters.load_model(model, dtype=dtype, device=default_device())  # fetches the files of a hub id
+    device = default_device()
+    try:
+        loaded = adapters.load_model(model, dtype=dtype, device=device)  # fetches the files of a hub id
+    except torch.OutOfMemoryError as error:
+        raise MeasurementError(
+            f"the device must hold the whole model to measure it; {device} ran out of memory while '{model}' was "
+            f"loaded in {str(dtype).removeprefix('torch.')}. Use a larger device, or the processor "
+            "(CUDA_VISIBLE_DEVICES=)."
+        ) from error
     return Checkpoint(
         model=loaded,
         tokenizer=adapters.load_tokenizer(model),

@@ -98,6 +98,7 @@ class Work:
         samples: By cell, seed and exam.
         records: Of cells by label, by the candidate or control that they belong to.
         data: Fingerprints of what the exams read.
+        control: Name of the control's cells, which depends on what is best.
     """
 
     def __init__(self, frame: Frame, folder: Path, reporter: Reporter) -> None:
@@ -112,6 +113,7 @@ class Work:
         self.samples: dict[str, dict[int | None, dict[str, list[SampleResult]]]] = {}
         self.records: dict[str, dict[str, CellRecord]] = {}
         self.data: dict[str, str] = {}
+        self.control = CONTROL
 
     def compare(self, searched: Choice | None) -> Work:
         """Trains and measures everything.
@@ -192,7 +194,10 @@ class Work:
         return {cell.label for cell in turns if not self.measure(owners[cell.label], cell)}
 
     def _search_rates(self) -> None:
-        steps, exams = self.frame.rungs[0], self.frame.exams("validation")
+        steps = self.frame.rungs[0]
+        # Where nothing is left to choose, the test side is read at once: later the model would be trained again for it.
+        settled = len(self.frame.rates) == 1 and steps == self.frame.rungs[-1]
+        exams = self.frame.exams("validation", "test") if settled else self.frame.exams("validation")
         cells = {
             one.name: {rate: self._cell(one, steps, rate, 0, exams) for rate in self.frame.rates}
             for one in self.candidates
@@ -255,13 +260,15 @@ class Work:
         """The same tokens at the old window, with the rate of the best candidate."""
         frame, trained = self.frame, self.frame.config.rope.trained_length
         best = min(self.standing, key=lambda one: self.rungs[one.name][-1].score.value)
+        rate = self.rate(best)
         control = control_of(trained, frame.step_tokens)
         runs = [
-            control.run(frame.base, target_length=trained, steps=frame.steps, learning_rate=self.rate(best), seed=seed)
+            control.run(frame.base, target_length=trained, steps=frame.steps, learning_rate=rate, seed=seed)
             for seed in self.seeds
         ]
         exams, model = frame.exams("test"), frame.order.model
-        self._measure_all({CONTROL: [Cell(CONTROL, control.described, run, exams, model=model) for run in runs]})
+        self.control = f"{CONTROL}-{frame.steps}-steps-rate-{rate:g}"
+        self._measure_all({CONTROL: [Cell(self.control, control.described, run, exams, model=model) for run in runs]})
 
     def _fail(self, candidate: Candidate, why: str) -> None:
         self.failed.setdefault(candidate.name, why)

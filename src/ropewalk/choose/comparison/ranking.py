@@ -86,7 +86,8 @@ def _ranked(work: Work, candidate: Candidate, best: Candidate) -> RankedCandidat
 
 
 def _controls(work: Work) -> Iterator[ComparedControl]:
-    for owner, name in ((UNTOUCHED, UNTOUCHED), (CONTROL, "same tokens at the old window")):
+    same_tokens = "same tokens at the old window"
+    for owner, cell, name in ((UNTOUCHED, UNTOUCHED, UNTOUCHED), (CONTROL, work.control, same_tokens)):
         records = list(work.records.get(owner, {}).values())
         if records or owner in work.failed:
             yield ComparedControl(
@@ -94,7 +95,7 @@ def _controls(work: Work) -> Iterator[ComparedControl]:
                 failed=work.failed.get(owner),
                 tokens=sum(record.tokens for record in records),
                 wall_seconds=sum(record.wall_seconds for record in records),
-                **({} if owner in work.failed else _tested(work, owner)),
+                **({} if owner in work.failed else _tested(work, cell)),
             )
 
 

@@ -9,7 +9,8 @@ Constraint stretches do not fall from fast pairs to slow ones; a child that brea
            again until one does not (with 32 pairs hardly any draw does).
 Left out   the unscaled first tokens: their scores are not relative across the border, and no engine carries them.
 Ours       numbers and names of generations are arguments; a seed fixes every draw, so that a search that was stopped
-           and has its measurements remembered goes through the same candidates.
+           and has its measurements remembered goes through the same candidates. Those of a generation are known
+           before any of them is measured, so that several processes can share them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from ropewalk.rope import Floats
 
@@ -55,29 +56,23 @@ class Evolution:
         return self.population + self.generations * (self.mutants + self.crossings)
 
     def search(
-        self, seeds: Sequence[Floats], factor: float, loss: Callable[[Floats], float]
-    ) -> Iterator[tuple[Floats, float]]:
+        self, seeds: Sequence[Floats], factor: float, measure: Callable[[Sequence[Floats]], Sequence[float]]
+    ) -> list[tuple[Floats, float]]:
         """Every candidate with its loss, in the order of the search.
 
         Args:
             seeds: Stretches to begin with, each `[pairs]`.
             factor: Target over trained length; no stretch lies above 1.25 times it.
-            loss: Measures the stretches of all pairs; smaller is better.
+            measure: The losses of a generation, each by the stretches of all pairs; smaller is better.
         """
         rng = np.random.default_rng((self.seed, 0x10A6))
-        seen: list[tuple[float, int, Floats]] = []
-
-        def measured(stretch: Floats) -> tuple[Floats, float]:
-            value = loss(stretch)
-            seen.append((value, len(seen), stretch))
-            return stretch, value
-
-        for stretch in self._first(seeds, factor, rng):
-            yield measured(stretch)
+        first = self._first(seeds, factor, rng)
+        seen = list(zip(first, measure(first), strict=True))
         for _ in range(self.generations):
-            parents = [stretch for _, _, stretch in sorted(seen, key=lambda one: one[:2])[: self.parents]]
-            for stretch in [*self._mutants(parents, factor, rng), *self._crossings(parents, rng)]:
-                yield measured(stretch)
+            parents = [stretch for stretch, _ in sorted(seen, key=lambda one: one[1])[: self.parents]]
+            children = [*self._mutants(parents, factor, rng), *self._crossings(parents, rng)]
+            seen += zip(children, measure(children), strict=True)
+        return seen
 
     def _first(self, seeds: Sequence[Floats], factor: float, rng: np.random.Generator) -> list[Floats]:
         first = [_allowed(seed, factor) for seed in seeds][: self.population]

@@ -10,6 +10,8 @@ import numpy as np
 from ropewalk.adapters.swap import swapped_frequencies
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ropewalk.choose.needles import Needles
     from ropewalk.rope import Floats
 
@@ -26,12 +28,14 @@ class Objective:
         needles: What is asked.
         remembered: Losses by vector, so that nothing is measured twice; a storage may fill it beforehand.
         evaluations: Vectors that were measured, and not remembered.
+        conditions: What the losses depend on, as JSON knows it.
     """
 
     model: Any
     needles: Needles
     remembered: dict[tuple[float, ...], tuple[float, ...]] = field(default_factory=dict)
     evaluations: int = 0
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def losses(self, frequencies: Floats, attention_factor: float = 1.0) -> Floats:
         """Loss on each context, nats per token, `[contexts]`."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ropewalk.analysis.taper import tapered_frequencies
-from ropewalk.choose.search.storage import FACTOR, FREQUENCIES, finished, measured, open_study, remember
+from ropewalk.choose.search.storage import FACTOR, FREQUENCIES, finished, measured, open_study, remember, require_optuna
+from ropewalk.errors import OptionError
 from ropewalk.methods.linear import Linear
 from ropewalk.methods.ntk import Ntk
 from ropewalk.methods.yarn import Yarn
 from ropewalk.result import SearchTrajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ropewalk.choose.search.evolution import Evolution
@@ -54,12 +56,13 @@ def search_taper(
         progress: Called with (what, done, total).
 
     Raises:
-        OptionError: optuna is not installed.
+        OptionError: optuna is not installed, or the target is no longer than the trained window.
+        OutputError: The folder holds a search of another model or target.
     """
-    study = _taper_study(folder, seed)
-    if not study.get_trials(deepcopy=False):
-        for point in known_points(rope, factor):
-            study.enqueue_trial(point)
+    _check_factor(factor)
+    study = open_study(folder, TAPER, _conditions(objective, rope, factor), sampler=_cma_es(seed))
+    for point in known_points(rope, factor):
+        _enqueue(study, point)
     remember(study, objective)
     while (done := len(finished(study))) < evaluations:
         trial = study.ask()
@@ -72,7 +75,7 @@ def search_taper(
         study.tell(trial, _finite(losses))
         if progress is not None:
             progress(TAPER, done + 1, evaluations)
-    return _trajectory(TAPER, finished(study)[:evaluations])
+    return _trajectory(finished(study)[:evaluations])
 
 
 def search_evolution(
@@ -87,27 +90,42 @@ def search_evolution(
     """LongRoPE's evolution; attention is sharpened as LongRoPE's own factor does.
 
     Its candidates follow from the seed and the measurements: a search that was stopped goes through the same ones, and
-    measures those that it does not remember.
+    measures those that no process has measured yet.
 
     Raises:
-        OptionError: optuna is not installed.
+        OptionError: optuna is not installed, or the target is no longer than the trained window.
+        OutputError: The folder holds a search of another model or target.
     """
-    study = open_study(folder, EVOLUTION)
-    remember(study, objective)
+    _check_factor(factor)
+    study = open_study(folder, EVOLUTION, _conditions(objective, rope, factor))
     attention_factor = math.sqrt(1.0 + math.log(factor) / math.log(rope.trained_length))
-    known = len(finished(study))
+    known: set[int] = set()
+    order = np.random.default_rng()  # of work alone: two processes seldom begin with the same candidate
+    done = 0
 
-    def loss(stretch: Floats) -> float:
-        return _finite(objective.losses(rope.frequencies / stretch, attention_factor))
+    def losses(stretches: Sequence[Floats]) -> list[float]:
+        nonlocal done
+        for index in order.permutation(len(stretches)):
+            frequencies = rope.frequencies / stretches[index]
+            remember(study, objective, known)
+            if objective.key(frequencies, attention_factor) not in objective.remembered:
+                found = objective.losses(frequencies, attention_factor)
+                _add(study, _finite(found), measured(frequencies, attention_factor, found))
+            done += 1
+            if progress is not None:
+                progress(EVOLUTION, done, evolution.evaluations)
+        return [_finite(objective.losses(rope.frequencies / stretch, attention_factor)) for stretch in stretches]
 
-    for number, (stretch, value) in enumerate(evolution.search(first_stretches(rope, factor), factor, loss), start=1):
-        if number > known:
-            frequencies = rope.frequencies / stretch
-            losses = objective.losses(frequencies, attention_factor)
-            _add(study, value, measured(frequencies, attention_factor, losses))
-        if progress is not None:
-            progress(EVOLUTION, number, evolution.evaluations)
-    return _trajectory(EVOLUTION, finished(study)[: evolution.evaluations])
+    seen = evolution.search(first_stretches(rope, factor), factor, losses)
+    values = tuple(value for _, value in seen)
+    best, _ = seen[int(np.argmin(values))]
+    return SearchTrajectory(
+        search=EVOLUTION,
+        losses=values,
+        frequencies=tuple(float(value) for value in rope.frequencies / best),
+        attention_factor=attention_factor,
+        found={},
+    )
 
 
 def known_points(rope: Rope, factor: float) -> list[dict[str, float]]:
@@ -129,12 +147,34 @@ def first_stretches(rope: Rope, factor: float) -> list[Floats]:
     return [method(factor=factor).stretch(rope) for method in (Linear, Ntk, Yarn)]
 
 
-def _taper_study(folder: Path, seed: int) -> Any:
-    study = open_study(folder, TAPER)
+def _check_factor(factor: float) -> None:
+    if factor <= 1:
+        raise OptionError(
+            f"a search is for frequencies of a longer window than the trained one; got {factor:g} times it. Choose a "
+            "longer target."
+        )
+
+
+def _conditions(objective: Objective, rope: Rope, factor: float) -> dict[str, Any]:
+    return {**objective.conditions, "rope": dataclasses.asdict(rope), "factor": factor}
+
+
+def _cma_es(seed: int) -> Any:
+    require_optuna()
     import optuna
 
-    study.sampler = optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=8)
-    return study
+    return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=8)
+
+
+def _enqueue(study: Any, point: dict[str, float]) -> None:
+    """Puts a point into the queue, unless it waits there or is measured; a process may have died at it."""
+    import optuna
+
+    for trial in study.get_trials(deepcopy=False):
+        fixed = trial.system_attrs.get("fixed_params", {})
+        if fixed == point and trial.state in (optuna.trial.TrialState.WAITING, optuna.trial.TrialState.COMPLETE):
+            return
+    study.enqueue_trial(point)
 
 
 def _add(study: Any, value: float, kept: dict[str, Any]) -> None:
@@ -148,11 +188,11 @@ def _finite(losses: Floats) -> float:
     return float(np.minimum(losses, 1e6).mean())
 
 
-def _trajectory(name: str, trials: list[Any]) -> SearchTrajectory:
+def _trajectory(trials: list[Any]) -> SearchTrajectory:
     values = [float(trial.value) for trial in trials]
     best = trials[int(np.argmin(values))]
     return SearchTrajectory(
-        search=name,
+        search=TAPER,
         losses=tuple(values),
         frequencies=tuple(best.user_attrs[FREQUENCIES]),
         attention_factor=best.user_attrs[FACTOR],
