@@ -223,11 +223,22 @@ def proportion_difference(before: Interval, after: Interval) -> Interval:
     It has width even where both are 0 or 1. On the same questions answers tend to agree, which makes it too wide
     rather than too narrow.
     """
-    value = after.value - before.value
-    low = value - math.hypot(after.value - after.low, before.high - before.value)
-    high = value + math.hypot(after.high - after.value, before.value - before.low)
-    samples, clusters = min(before.samples, after.samples), min(before.clusters, after.clusters)
-    return Interval(value, max(-1.0, low), min(1.0, high), after.level, "Newcombe", samples, clusters)
+    return weighted_proportions([(1.0, after), (-1.0, before)])
+
+
+def weighted_proportions(terms: Sequence[tuple[float, Interval]]) -> Interval:
+    """A weighted sum of proportions from their intervals: Newcombe's score interval for any number of terms.
+
+    Args:
+        terms: Weights, of either sign, and proportions.
+    """
+    value = sum(weight * share.value for weight, share in terms)
+    down = [weight * (share.value - (share.low if weight > 0 else share.high)) for weight, share in terms]
+    up = [weight * ((share.high if weight > 0 else share.low) - share.value) for weight, share in terms]
+    least, most = (sum(weight for weight, _ in terms if sign * weight > 0) for sign in (-1, 1))
+    samples, clusters = min(share.samples for _, share in terms), min(share.clusters for _, share in terms)
+    low, high = max(least, value - math.hypot(*down)), min(most, value + math.hypot(*up))
+    return Interval(value, low, high, terms[0][1].level, "Newcombe", samples, clusters)
 
 
 def student_quantile(level: float, degrees: int) -> float:

@@ -225,7 +225,7 @@ def test_a_device_that_is_too_small_to_measure_leaves_the_choice_to_the_config(t
     )
     assert "nothing can be measured: the device must hold one batch of 'needles'" in heard.stages[-1]
     monkeypatch.setattr("ropewalk.adapters.load_model", full)
-    with pytest.raises(MeasurementError, match="cpu ran out of memory while 'builtin' was loaded in float32. Use a"):
+    with pytest.raises(MeasurementError, match=r"cpu ran out of memory while 'builtin' was loaded in float32\. Use a"):
         load_checkpoint("builtin")
 
 

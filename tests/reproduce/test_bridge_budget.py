@@ -10,7 +10,7 @@ from bridges import frame
 
 from ropewalk.analysis.memory import Shape
 from ropewalk.errors import MemoryShortageError, OptionError
-from ropewalk.reproduce.bridge.budget import SHARE, budget_of, require_memory, seconds
+from ropewalk.reproduce.bridge.budget import SHARE, budget_of, require_memory, seconds, settle_steps, settled_steps
 from ropewalk.reproduce.bridge.cells import bridge_cells
 from ropewalk.reproduce.bridge.order import Sizes
 from ropewalk.reproduce.bridge.texts import NO_TEXTS
@@ -100,3 +100,9 @@ def test_a_model_with_no_room_for_any_target_is_told_of_smaller_ones(monkeypatch
     monkeypatch.setattr("ropewalk.reproduce.bridge.budget.available_bytes", lambda _: 1e9)
     with pytest.raises(MemoryShortageError, match="Choose a smaller model such as pythia-160m"):
         require_memory(frame(), "bfloat16", torch.device("cpu"))
+
+
+def test_processes_that_begin_together_train_the_same_steps(tmp_path):
+    assert settled_steps(tmp_path) is None
+    assert [settle_steps(tmp_path, steps) for steps in (40, 55)] == [40, 40]
+    assert settled_steps(tmp_path) == 40

@@ -31,13 +31,13 @@ CLAIM = claim("a above b", minus(A, B))
     ],
 )
 def test_the_rule(low, high, seeds, state):
-    assert decide(low, high, 0.02, seeds=seeds) == state
+    assert decide(low, high, 0.02, allowance=0.02 if seeds == 1 else 0.0) == state
 
 
 def test_a_loss_of_at_most_so_much_is_a_smallest_effect_below_zero():
-    assert decide(-0.019, 0.1, -0.02, seeds=3) == "holds"
-    assert decide(-0.5, -0.021, -0.02, seeds=3) == "does not hold"
-    assert decide(-0.01, 0.1, -0.02, seeds=1) == "undecided"  # one seed must leave room for others
+    assert decide(-0.019, 0.1, -0.02) == "holds"
+    assert decide(-0.5, -0.021, -0.02) == "does not hold"
+    assert decide(-0.01, 0.1, -0.02, allowance=0.02) == "undecided"  # one seed must leave room for others
 
 
 def states(effect, *, seed_spread, studies=300, **sizes):
@@ -152,7 +152,7 @@ def test_a_verdict_says_that_all_sides_lie_at_the_floor_or_the_ceiling_and_stays
     verdict = judge(claim("recall", terms, smallest_effect=0.05), samples)
     assert edge in verdict.because
     assert bool(verdict.because) == bool(edge)
-    assert verdict.state == decide(verdict.effect.low, verdict.effect.high, 0.05, seeds=1)
+    assert verdict.state == decide(verdict.effect.low, verdict.effect.high, 0.05, allowance=0.05)
 
 
 def test_a_verdict_says_that_a_single_seed_keeps_it_open():
@@ -164,6 +164,39 @@ def test_a_verdict_says_that_a_single_seed_keeps_it_open():
         "undecided",
         "one seed, for which the interval is widened by 0.02 on both sides",
     )
+
+
+def test_a_claim_may_say_what_another_seed_might_change():
+    samples = {"a": {0: {"text": losses([0.9, 0.9])}}, "b": {None: {"text": losses([0.0, 0.0])}}}
+    half = dataclasses.replace(CLAIM, smallest_effect=0.5)
+    assert (judge(half, samples).state, judge(half, samples).widening) == ("undecided", 0.5)
+    patient = dataclasses.replace(half, allowance=0.05)
+    assert (judge(patient, samples).state, judge(patient, samples).widening) == ("holds", 0.05)
+    tight = dataclasses.replace(half, allowance=0.45)
+    assert judge(tight, samples).because == "one seed, for which the interval is widened by 0.45 on both sides"
+
+
+def test_a_difference_of_differences_at_the_floor_is_not_said_to_be_none():
+    samples = {name: {0: {"text": recall(0.0, [0.1, 0.5])}} for name in "ab"}
+    cells = [Reading(name, "text", "key_value", 256) for name in "ab"]
+    middle = [dataclasses.replace(reading, depths=(0.4, 0.6)) for reading in cells]
+    verdict = judge(claim("middle", (*minus(*middle), *minus(*reversed(cells))), smallest_effect=0.05), samples)
+    assert verdict.state == "undecided"
+    assert verdict.effect.low < -0.2
+    assert verdict.effect.high > 0.2
+
+
+def test_a_third_of_the_depth_includes_a_record_that_stands_there():
+    samples = {"a": {0: {"text": recall(1.0, [0.3333, 0.6667]) + recall(0.0, [0.3332, 0.6668])}}}
+    reading = Reading("a", "text", "key_value", 256, (1 / 3, 2 / 3))
+    assert table_of([(1.0, reading)], samples).values.tolist() == [[1.0] * 16]
+
+
+@pytest.mark.parametrize("measure", ["key_value", "paired_nll"])
+def test_a_cell_whose_documents_have_failed_leaves_the_claim_unmeasured(measure):
+    samples = {name: {0: {"text": losses([value] * 3, measure=measure)}} for name, value in (("a", None), ("b", 1.0))}
+    verdict = judge(claim("x", minus(*(Reading(n, "text", measure, 256) for n in "ab")), smallest_effect=0.05), samples)
+    assert (verdict.state, verdict.because) == ("not measured", "fewer than 2 documents without a failed sample")
 
 
 def test_a_difference_of_differences_asks_whether_a_gain_is_the_middles_own():

@@ -35,7 +35,8 @@ def test_every_interval_and_verdict_follows_from_the_table_beside_it():
             again = crossed_interval(effect.table, np.random.default_rng(0))
             assert (effect.value, effect.low, effect.high) == pytest.approx((again.value, again.low, again.high)), name
             if verdict.state != "cannot be judged at this scale":
-                state = decide(effect.low, effect.high, verdict.smallest_effect, seeds=len(effect.seeds))
+                state = decide(effect.low, effect.high, verdict.smallest_effect, allowance=verdict.widening)
+                assert (verdict.widening > 0) == (len(effect.seeds) == 1), (name, verdict.claim)
                 assert state == verdict.state, (name, verdict.claim)
 
 

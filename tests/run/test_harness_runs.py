@@ -81,7 +81,7 @@ def test_an_earlier_result_is_refused_before_any_work_and_kept(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="results must be written to a folder"):
+    with pytest.raises(OutputError, match="an evaluation must be written to a folder"):
         evaluate_tasks("builtin", TASKS[:1], output=tmp_path / "file" / "out", **OPTIONS)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ropewalk.cells.intervals import crossed_interval
 from ropewalk.errors import MeasurementError
+from ropewalk.evals.plan import DEPTH_DIGITS
 from ropewalk.result import AGAINST_CUT, CellReading, Estimate, quantity_of
 from ropewalk.statistics import Interval, clustered_proportion
 
@@ -194,7 +195,8 @@ def _means_by_seed(reading: Reading, samples: Samples) -> dict[int | None, tuple
 
 
 def _chosen(reading: Reading, samples: Sequence[SampleResult]) -> Iterable[SampleResult]:
-    low, high = reading.depths or (-math.inf, math.inf)
+    # Samples carry their depths to four digits, so that a third is 0.3333 and lies at the border, which is included.
+    low, high = (round(depth, DEPTH_DIGITS) for depth in reading.depths or (-math.inf, math.inf))
     for sample in samples:
         measured = (sample.measure, sample.length) == (reading.measure, reading.length)
         if measured and (sample.depth is None or low <= sample.depth <= high):

@@ -10,6 +10,7 @@ from ropewalk.data import retrieval
 from ropewalk.errors import OptionError, unknown_name
 from ropewalk.evals.perplexity_protocol import PerplexityProtocol
 
+DEPTH_DIGITS = 4  # to which samples say where a fact stands
 TASKS = ("paired", "repeated", "streams", "passkey", "key-value")
 PERPLEXITY_TASKS = ("truncate", "sliding")
 TEXT_TASKS = ("paired", "repeated", *PERPLEXITY_TASKS)
@@ -61,7 +62,7 @@ class EvaluationPlan:
     stride: int | None = None
     document_windows: int | None = None
     released_code: bool = False
-    depths: tuple[float, ...] = tuple(round(i / 9, 4) for i in range(10))
+    depths: tuple[float, ...] = tuple(round(i / 9, DEPTH_DIGITS) for i in range(10))
     trials: int = 3
     contexts: int = 16
     keys: int = 16

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from ropewalk.errors import MeasurementError, OutputError
 from ropewalk.result import EvaluationResult, SampleResult
+from ropewalk.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,15 +90,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    beside = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, "utf-8")
-        beside.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        # A full disk leaves half a file, which may not stay.
-        with suppress(OSError):
-            beside.unlink()
         raise OutputError(
             f"an evaluation must be written to a folder; '{path.parent}' cannot be written: {error.strerror}. "
             "Give another folder."

@@ -18,6 +18,7 @@ from ropewalk.data import corpus, recall
 from ropewalk.data.facts import part_of
 from ropewalk.data.retrieval_task import depth_battery
 from ropewalk.errors import DataError, OptionError
+from ropewalk.evals.plan import DEPTH_DIGITS, EvaluationPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from ropewalk.data.recall import Encode, RecallContext, Tokens
     from ropewalk.data.retrieval_task import RetrievalTask
-    from ropewalk.evals.plan import EvaluationPlan
 
 REMEMBERED_CHARACTERS = 1000
 KINDS = {"repeated": 1, "streams": 2, "passkey": 3, "key-value": 4}
@@ -233,7 +233,7 @@ def key_value_samples(encode: Encode, plan: EvaluationPlan) -> list[RecallSample
         OptionError: A length is too short for the records.
     """
     filler = recall.GrassFiller(encode(recall.GRASS))
-    depths = tuple(round(float(d), 4) for d in np.linspace(0, 1, plan.keys))
+    depths = tuple(round(float(d), DEPTH_DIGITS) for d in np.linspace(0, 1, plan.keys))
     samples = []
     for length in plan.lengths:
         for number in range(plan.contexts):
@@ -264,7 +264,8 @@ def retrieval_samples(
         else:
             context = depth_battery(task, encode, rng, length, tenths=tenths, tenth=number % tenths)
         depths = tuple(
-            None if q.depth is None else round((part_of(q.depth, tenths) + 0.5) / tenths, 4) for q in context.questions
+            None if q.depth is None else round((part_of(q.depth, tenths) + 0.5) / tenths, DEPTH_DIGITS)
+            for q in context.questions
         )
         samples.append(RecallSample(f"{length}/{number}", length, context, depths))
     return samples

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import matplotlib
 
 from ropewalk.errors import OutputError
 from ropewalk.report import style
+from ropewalk.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,14 +40,9 @@ def write_png(figure: Figure, path: Path, *, title: str, words: str, version: st
     metadata |= {f"ropewalk:{name}": fingerprint for name, fingerprint in origin.items()}
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=style.DOTS_PER_INCH, metadata=metadata)
-    beside = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(image.getvalue())
-        beside.replace(path)
+        write_whole(path, image.getvalue())
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise OutputError(
             f"a figure must be written to a file; '{path}' cannot be written: {error.strerror}. Give another path."
         ) from error

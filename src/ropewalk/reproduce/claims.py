@@ -5,12 +5,12 @@ The rule stands in docs/reproduction/protocol.md and was written down before any
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ropewalk.cells.readings import Reading, interval_of, table_of, unit_of_documents
 from ropewalk.result import Effect, Verdict
-from ropewalk.statistics import clustered_proportion, proportion_difference
+from ropewalk.statistics import clustered_proportion, weighted_proportions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Decision = Literal["holds", "does not hold", "undecided"]
 FLOOR = 0.05  # a share at or below it shows no difference; one above its counterpart neither
+FEWEST = 2  # documents; an interval needs as many
 NO_SPREAD = "Newcombe, because no answer differs"
 
 
@@ -36,6 +37,8 @@ class Claim:
         contrast: That sum in words.
         smallest_effect: Smallest difference that counts, in the unit of the readings; below 0 for a claim that
             something is lost by at most so much.
+        allowance: What another seed might change, for a claim that rests on one; the size of the smallest effect if
+            not given.
         headline: Whether the paper stands on it.
         mechanism_only: Why the size of this model forbids a verdict; None if it does not.
     """
@@ -47,6 +50,7 @@ class Claim:
     terms: tuple[tuple[float, Reading], ...]
     contrast: str
     smallest_effect: float
+    allowance: float | None = None
     headline: bool = False
     mechanism_only: str | None = None
 
@@ -54,6 +58,11 @@ class Claim:
     def unit(self) -> str:
         """Of the effect."""
         return self.terms[0][1].quantity.unit
+
+    @property
+    def widening(self) -> float:
+        """By how much the interval of a single seed is widened on both sides."""
+        return abs(self.smallest_effect) if self.allowance is None else self.allowance
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -77,7 +86,8 @@ def judge(claim: Claim, samples: Samples) -> Verdict:
         MeasurementError: Cells that were measured on different documents, or on too few.
     """
     table = table_of(claim.terms, samples)
-    effect = None if table is None else _effect(claim, table, samples)
+    measured = table is not None and len(table.documents) >= FEWEST
+    effect = _effect(claim, table, samples) if table is not None and measured else None
     verdict = Verdict(
         claim=claim.name,
         source=claim.source,
@@ -92,27 +102,34 @@ def judge(claim: Claim, samples: Samples) -> Verdict:
     )
     if effect is None:
         missing = [name for name in claim.cells if name not in samples]
-        return verdict.model_copy(update={"because": f"no cell {', '.join(missing) or 'of a common seed'}"})
+        because = f"no cell {', '.join(missing) or 'of a common seed'}"
+        if table is not None:
+            because = f"fewer than {FEWEST} documents without a failed sample"
+        return verdict.model_copy(update={"because": because})
     if claim.mechanism_only is not None:
         state = "cannot be judged at this scale"
         return verdict.model_copy(update={"state": state, "because": claim.mechanism_only})
-    state = decide(effect.low, effect.high, claim.smallest_effect, seeds=len(effect.seeds))
+    widening = claim.widening if len(effect.seeds) == 1 else 0.0
+    state = decide(effect.low, effect.high, claim.smallest_effect, allowance=widening)
     return verdict.model_copy(
-        update={"state": state, "because": _edge(claim, samples) or _widening(claim, effect, state)}
+        update={
+            "state": state,
+            "widening": widening,
+            "because": _edge(claim, samples) or _widening(claim, effect, state),
+        }
     )
 
 
-def decide(low: float, high: float, smallest_effect: float, *, seeds: int) -> Decision:
+def decide(low: float, high: float, smallest_effect: float, *, allowance: float = 0.0) -> Decision:
     """The rule.
 
     Args:
         low: Lower end of the 95 % interval of the effect, which is positive in the claimed direction.
         high: Its upper end.
         smallest_effect: Smallest effect that counts; below 0 for a claim that something is lost by at most so much.
-        seeds: Trainings on each side. A single one does not show what another would change, so the interval is widened
-            by the size of the smallest effect on both sides. 0 where nothing is trained.
+        allowance: By how much the interval is widened on both sides: a single training on each side does not show
+            what another seed would change.
     """
-    allowance = abs(smallest_effect) if seeds == 1 else 0.0
     if low - allowance >= smallest_effect:
         return "holds"
     if high + allowance < smallest_effect:
@@ -138,16 +155,13 @@ def _effect(claim: Claim, table: Table, samples: Samples) -> Effect:
 def _without_spread(claim: Claim, table: Table, samples: Samples) -> Interval | None:
     """Where all answers of all cells agree nothing varies, and a bootstrap would be certain; Newcombe's is not.
 
-    A difference of two cells that both find nothing, or everything, says little: it shows a floor, not an equality.
+    A difference of cells that all find nothing, or everything, says little: it shows a floor, not an equality.
     """
-    if not claim.terms[0][1].is_share or table.values.min() < table.values.max() or len(claim.terms) != 2:
+    if not claim.terms[0][1].is_share or table.values.min() < table.values.max() or len(claim.terms) < 2:
         return None
-    tables = [table_of([(1.0, reading)], samples) for _, reading in claim.terms]
-    first, second = (clustered_proportion(t.values[0], t.documents) for t in tables if t is not None)
-    interval = proportion_difference(second, first)
-    return type(interval)(
-        interval.value, interval.low, interval.high, interval.level, NO_SPREAD, interval.samples, interval.clusters
-    )
+    tables = [(weight, table_of([(1.0, reading)], samples)) for weight, reading in claim.terms]
+    shares = [(weight, clustered_proportion(t.values[0], t.documents)) for weight, t in tables if t is not None]
+    return replace(weighted_proportions(shares), method=NO_SPREAD)
 
 
 def _edge(claim: Claim, samples: Samples) -> str:
@@ -165,9 +179,9 @@ def _edge(claim: Claim, samples: Samples) -> str:
 
 def _widening(claim: Claim, effect: Effect, state: Decision) -> str:
     """Words where the interval as it is printed would decide, and the rule for a single seed does not."""
-    if state != "undecided" or decide(effect.low, effect.high, claim.smallest_effect, seeds=2) == state:
+    if state != "undecided" or decide(effect.low, effect.high, claim.smallest_effect) == state:
         return ""
-    return f"one seed, for which the interval is widened by {abs(claim.smallest_effect):g} on both sides"
+    return f"one seed, for which the interval is widened by {claim.widening:g} on both sides"
 
 
 def contradictions(one: Iterable[Verdict], other: Iterable[Verdict]) -> tuple[str, ...]:

@@ -90,8 +90,9 @@ class Verdict(Record):
         smallest_effect: Smallest difference that counts.
         headline: Whether the paper stands on it.
         state: The verdict.
-        because: Why it cannot be judged, what is missing, or that all sides lie at the floor or the ceiling; else
+        because: Why it cannot be judged, what is missing, or that a single seed or an edge keeps it open; else
             empty.
+        widening: By how much the interval was widened on both sides, for a claim that rests on one seed.
         effect: None where a cell is missing.
     """
 
@@ -105,6 +106,7 @@ class Verdict(Record):
     headline: bool
     state: State
     because: str = ""
+    widening: float = 0.0
     effect: Effect | None = None
 
 

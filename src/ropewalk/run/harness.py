@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ropewalk.data.summaries import read_summaries, summaries_fingerprint
-from ropewalk.errors import OutputError
 from ropewalk.evals.environment import environment
 from ropewalk.evals.estimates import status_of
 from ropewalk.evals.harness import library
 from ropewalk.evals.harness.evaluation import HarnessRun, run_harness
 from ropewalk.evals.model_record import model_record
-from ropewalk.evals.store import RESULT, write_evaluation
+from ropewalk.evals.store import refuse_earlier, write_evaluation, write_text
 from ropewalk.evals.summarization import SummaryPlan, rouge, summarize
 from ropewalk.result import EvaluationResult
 from ropewalk.run.evaluation import PARTIAL, Checkpoint, load_checkpoint
@@ -73,7 +72,8 @@ def evaluate_tasks(
         OutputError: An earlier result is in the way, or the folder cannot be written.
     """
     version = library.require_harness()
-    _refuse_earlier(output, overwrite)
+    if output is not None:
+        refuse_earlier(output, overwrite=overwrite)
     started = time.monotonic()
     checkpoint = load_checkpoint(model)
     options: dict[str, Any] = {"limit": limit, "max_length": max_length, "shots": shots, "batch_size": batch_size}
@@ -139,7 +139,8 @@ def evaluate_summaries(
         OutputError: An earlier result is in the way, or the folder cannot be written.
     """
     rouge()  # before the model is loaded, so that a missing library is answered at once
-    _refuse_earlier(output, overwrite)
+    if output is not None:
+        refuse_earlier(output, overwrite=overwrite)
     started = time.monotonic()
     documents = read_summaries(data)
     checkpoint = load_checkpoint(model)
@@ -151,7 +152,7 @@ def evaluate_summaries(
     if output is not None:
         result = write_evaluation(output, result, run.samples)
         lines = (json.dumps({"sample": name, "summary": text}) for name, text in run.texts.items())
-        _write(output / "summaries.jsonl", "".join(f"{line}\n" for line in lines))
+        write_text(output / "summaries.jsonl", "".join(f"{line}\n" for line in lines))
     return result
 
 
@@ -175,7 +176,7 @@ class _Done:
     def keep(self, run: HarnessRun) -> None:
         if self.folder is not None:
             kept = {"conditions": self.conditions, "run": run.model_dump(mode="json")}
-            _write(self._file(run.name), json.dumps(kept))
+            write_text(self._file(run.name), json.dumps(kept))
 
     def remove(self) -> None:
         if self.folder is not None:
@@ -210,24 +211,3 @@ def _result(
         environment=environment(checkpoint.model.device),
         wall_seconds=time.monotonic() - started,
     )
-
-
-def _refuse_earlier(output: Path | None, overwrite: bool) -> None:
-    if output is not None and (output / RESULT).exists() and not overwrite:
-        raise OutputError(
-            f"an earlier result must not be lost; '{output / RESULT}' exists. Choose another folder with -o, or "
-            "replace it with --overwrite."
-        )
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, "utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"results must be written to a folder; '{path.parent}' cannot be written: {error.strerror}. "
-            "Give another folder."
-        ) from error

@@ -24,6 +24,7 @@ from ropewalk.evals.estimates import REFERENCE, summarize
 from ropewalk.evals.journal import Journal
 from ropewalk.evals.plan import EvaluationPlan
 from ropewalk.evals.stages import stages
+from ropewalk.evals.store import write_record
 from ropewalk.evals.suite import evaluate_model
 from ropewalk.evals.suites import SCORED, read_suite
 from ropewalk.evals.tasks import encoder
@@ -206,10 +207,7 @@ class TargetWatch:
         return list(found.measurements) if found.text == self.text.words else []
 
     def _keep(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / (FILE + ".partial")
-        partial.write_text(self.result.model_dump_json(indent=1) + "\n", "utf-8")
-        partial.replace(self.folder / FILE)
+        write_record(self.folder / FILE, self.result)
 
 
 class _ReferenceJournal(Journal):

@@ -6,7 +6,6 @@ could still load and run nothing. The same records give the same bytes.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from ropewalk.report.html import (
 from ropewalk.report.html.markup import Markup, element, joined
 from ropewalk.report.html.subjects import gather
 from ropewalk.version import __version__
+from ropewalk.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,18 +82,13 @@ def write_page(page: str, path: Path) -> None:
     Raises:
         OutputError: Something else stands there, or the file cannot be written.
     """
-    beside = path.with_name(path.name + ".partial")
     try:
         if path.exists() and not is_report(path):
             raise OutputError(
                 f"a report may replace only an earlier report; '{path}' is something else. Choose another file with -o."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(page, "utf-8")
-        beside.replace(path)
+        write_whole(path, page)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise OutputError(
             f"a report must be written to a file; '{path}' cannot be written: {error.strerror}. Give another path."
         ) from error

@@ -10,7 +10,6 @@ into the time, so it is settled once for a study: a study that goes on keeps tha
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING
 from ropewalk.analysis.compute import forward_work, training_work
 from ropewalk.analysis.memory import estimate, longest_window
 from ropewalk.cells.exams import tokens_of
-from ropewalk.cells.measuring import CELLS, CONDITIONS
 from ropewalk.cells.runs import recipe
+from ropewalk.cells.sharing import held
 from ropewalk.errors import MemoryShortageError, OptionError
+from ropewalk.evals.store import write_text
 from ropewalk.reproduce.bridge.cells import bridge_cells
 from ropewalk.reproduce.bridge.order import SUITED
 from ropewalk.reproduce.bridge.texts import NO_TEXTS
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.3  # of the rate of a large product
 OVERHEAD_SECONDS = 30.0  # of a cell: reading, testing itself, saving
-FIRST_CELL = "linear-seed-0"  # its steps are those of all
+STEPS = "steps"  # the file that holds those of all cells
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,21 @@ def operations(frame: Frame, cell: Cell) -> float:
 
 def settled_steps(folder: Path) -> int | None:
     """The steps of a study that was begun; None where there is none."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads((folder / CELLS / FIRST_CELL / CONDITIONS).read_text("utf-8"))
-        return int(found["run"]["train"]["steps"])
+    with suppress(OSError, ValueError):
+        return int((folder / STEPS).read_text("utf-8"))
     return None
+
+
+def settle_steps(folder: Path, steps: int) -> int:
+    """Writes the steps down for all who work at the study; those of the first to do so are returned.
+
+    They rest on a clock: two processes that begin together would find different ones.
+    """
+    with held(STEPS, folder):
+        found = settled_steps(folder)
+        if found is None:
+            write_text(folder / STEPS, f"{steps}\n")
+    return steps if found is None else found
 
 
 def require_memory(frame: Frame, precision: str, device: torch.device) -> None:

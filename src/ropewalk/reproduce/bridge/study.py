@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ropewalk import adapters
 from ropewalk.cells.measuring import settled_precision
-from ropewalk.reproduce.bridge.budget import budget_of, require_memory, settled_steps
+from ropewalk.reproduce.bridge.budget import budget_of, require_memory, settle_steps, settled_steps
 from ropewalk.reproduce.bridge.cells import RECALL, TEXT, bridge_cells
 from ropewalk.reproduce.bridge.claims import CREAM, ENTROPY_ABF, PI, bridge_claims
 from ropewalk.reproduce.bridge.order import Sizes, frame_of
@@ -56,17 +56,18 @@ def bridge(order: BridgeOrder, folder: Path, tell: Reporter, *, sizes: Sizes | N
         tell.stage("no accelerator was found: everything runs on the processor")
     texts = bridge_texts(order.data, order.chats, frame, adapters.load_tokenizer(order.model))
     tell.stage(_about(texts))
+    steps = settle_steps(folder, budget.steps)
     return Study(
         name=NAME,
         title=f"The bridge: {PurePath(order.model).name}",
         paper=", ".join((PI, ENTROPY_ABF, CREAM)),
         quick=order.quick,
-        cells=bridge_cells(frame, texts, budget.steps),
+        cells=bridge_cells(frame, texts, steps),
         claims=bridge_claims(frame),
         shown=((TEXT, NLL), (RECALL, "key_value"), (RECALL, "passkey")),
         depths=tuple((RECALL, measure, frame.target_length) for measure in ("key_value", "passkey")),
         panels=panels(frame),
-        notes=notes(frame, texts, budget.steps),
+        notes=notes(frame, texts, steps),
     )
 
 

@@ -33,6 +33,7 @@ def reaches(frequencies: str, factor: int) -> Claim:
         terms=minus(recall(cell, length=target, of=FAR), recall("untouched", length=target, of=FAR)),
         contrast=f"share of records found in {target:,} tokens minus the untouched model's",
         smallest_effect=REACHES,
+        allowance=SMALLEST_RECALL,
     )
 
 
