@@ -23,6 +23,12 @@ def search():
     return SearchComparison.model_validate_json((RESULTS / "search" / "result.json").read_text("utf-8"))
 
 
+def test_three_shapes_of_models_were_measured():
+    shapes = {(one["head_dim"], one["base"]) for one in CHOICE.values()}
+    assert shapes == {(64, 500.0), (32, 2000.0), (16, 500.0)}
+    assert len({frozenset(one["exhaustive"]) for one in CHOICE.values()}) == 1
+
+
 @pytest.mark.parametrize("name", CHOICE)
 def test_auto_reaches_the_best_certified_length_within_a_step_of_the_grid(name):
     best = max(certified(one) for one in CHOICE[name]["exhaustive"].values())
