@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from runs import WINDOW, tiny_settings, tiny_windows
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState
 
 from ropewalk.errors import DivergenceError, InterruptedRunError, OptionError
 from ropewalk.train import trainer
 from ropewalk.train.arguments import divided_batch
 from ropewalk.train.checkpoints import TRAINED, last_complete_checkpoint
+from ropewalk.train.interruption import StopCallback
 from ropewalk.train.objective import training_forward
 
 STEPS, BATCH = 8, 4
@@ -54,6 +57,19 @@ def test_a_signal_ends_the_run_with_a_checkpoint_from_which_it_goes_on_bit_for_b
     record = trained(resumed, tmp_path / "broken")
     assert record.losses == expected.losses
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_signal_at_one_process_is_known_to_all(others):
+    """One that knew nothing would save a model that is trained in part as a finished one."""
+    stop = StopCallback()
+    stop.accelerator = SimpleNamespace(
+        num_processes=2, device=torch.device("cpu"), reduce=lambda flag, reduction: flag + others
+    )
+    control = TrainerControl()
+    stop.on_step_end(None, TrainerState(global_step=3, max_steps=STEPS), control)
+    assert (control.should_training_stop, control.should_save) == (bool(others), bool(others))
+    assert stop.asked.is_set() == bool(others)
 
 
 def test_a_resumed_run_may_prepare_its_windows_in_other_processes(tiny_llama, tmp_path):
