@@ -10,11 +10,11 @@ import pytest
 import torch
 from runs import WINDOW, tiny_settings, tiny_windows
 from safetensors.torch import load_file
-from transformers import TrainerControl, TrainerState
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ropewalk.errors import DivergenceError, InterruptedRunError, OptionError
 from ropewalk.train import trainer
-from ropewalk.train.arguments import divided_batch
+from ropewalk.train.arguments import divided_batch, training_arguments
 from ropewalk.train.checkpoints import TRAINED, last_complete_checkpoint
 from ropewalk.train.interruption import StopCallback
 from ropewalk.train.objective import training_forward
@@ -227,3 +227,16 @@ def test_a_step_in_which_nothing_is_learnt_changes_nothing_and_spoils_nothing(ti
     record = trainer.train(model, windows, tiny_settings(), tmp_path)
     assert record.losses[0] == 0
     assert all(loss > 0 for loss in record.losses[1:])
+
+
+def test_a_machine_of_many_accelerators_trains_on_one_unless_a_launcher_says_more(tmp_path, monkeypatch):
+    """transformers would copy the model to all of them in one process, and multiply the batch by their number."""
+
+    def device(arguments):
+        vars(arguments).setdefault("_n_gpu", 8)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(device))
+    arguments = training_arguments(tiny_settings(batch=4, micro_batch=2), tmp_path, torch.device("cpu"))
+    assert arguments.n_gpu == 1
+    assert arguments.train_batch_size == 2
