@@ -156,6 +156,9 @@ def extend_model(model: PreTrainedModel, method: Method | str, target_length: in
         if plan.carrier.records_scale:
             attention.attach(model, plan.method, config, target_length)
         checked = selftest.check_model(model, plan.method, config, target_length)
+    generation = getattr(model, "generation_config", None)
+    if generation is not None and generation.max_length == config.rope.trained_length:
+        generation.max_length = target_length  # as `files.set_window` does
     return plan.report(checked)
 
 
@@ -196,7 +199,7 @@ def extend_checkpoint(
         files.bring_weights(origin, partial, link=link, bring=bring)
         selftest.check_source(origin, plan.config)
         files.write_json(partial / "config.json", both_spellings(_changed(plan)))
-        files.set_tokenizer_length(partial, target_length)
+        files.set_window(partial, plan.config.rope.trained_length, target_length)
         checked = selftest.check_folder(partial, plan.method, plan.config, target_length)
     return plan.report(checked)
 

@@ -157,7 +157,7 @@ def _merged_in_memory(
     with files.whole_folder(output, overwrite=overwrite) as partial:
         files.bring_weights(origin, partial, link=False, bring=_bring_other)
         save_model(model, None, partial)
-        files.set_tokenizer_length(partial, target_length)
+        files.set_window(partial, report.trained_length, target_length)
     return _noted(
         report,
         f"{len(changes)} tensors were changed in the loaded model, because its weight files do not hold them under "
