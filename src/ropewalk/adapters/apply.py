@@ -141,7 +141,8 @@ def extend_model(model: PreTrainedModel, method: Method | str, target_length: in
     Raises:
         OptionError: A target that is below the trained window.
         ModelError: A family that ropewalk does not extend, or a model that is scaled already.
-        CarrierError: The method cannot be written exactly, or the model is under an inference map.
+        CarrierError: The method cannot be written exactly or its scale misses layers, or the model is under an
+            inference map.
         SelfTestError: The extended model does not compute the method; the model is then as it was before.
     """
     refuse_mapped(model)
@@ -186,7 +187,7 @@ def extend_checkpoint(
     Raises:
         OptionError: A target that is below the trained window.
         ModelError: No such model, a broken one, a family that ropewalk does not extend, or one that is scaled already.
-        CarrierError: The method cannot be written exactly.
+        CarrierError: The method cannot be written exactly, or its scale misses layers.
         OutputError: The output exists, lies inside the source, or cannot be written.
         SelfTestError: A model with the new config does not compute the method; nothing is left behind.
     """
@@ -232,6 +233,8 @@ def _plan(config: ModelConfig, method: Method | str, target_length: int) -> _Pla
             f"'{chosen.name}' scales attention by position, which cannot be done in a '{config.model_type}': "
             f"{family.scale_refused}. Choose a method without a position-dependent scale, such as yarn or abf."
         )
+    if chosen.scale_varies:
+        attention.scaled_layers(chosen, config, target_length)  # refuses before anything is written
     found = carrier(chosen, config.rope, target_length, family, config.layers)
     return _Plan(config, chosen, target_length, found)
 
