@@ -48,6 +48,17 @@ def test_weights_are_copied_and_what_would_be_stale_is_left_behind(base, tmp_pat
     assert names(tmp_path) == ["base", "long"]
 
 
+@pytest.mark.parametrize(("before", "after"), [(TRAINED, TARGET), (TRAINED - 1, TRAINED - 1), (None, None)])
+def test_generation_that_ends_at_the_old_window_ends_at_the_new_one(base, tmp_path, before, after):
+    """`generate` refuses a prompt beyond `max_length`; one that somebody chose stays."""
+    file = base / "generation_config.json"
+    settings = {**json.loads(file.read_text()), **({"max_length": before} if before else {})}
+    file.write_text(json.dumps(settings))
+    extend_checkpoint(base, tmp_path / "long", "yarn", TARGET)
+    written = json.loads((tmp_path / "long" / "generation_config.json").read_text())
+    assert written == {**settings, **({"max_length": after} if after else {})}
+
+
 def test_weights_are_never_read_but_for_their_headers(base, tmp_path):
     header = b'{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}'
     content = len(header).to_bytes(8, "little") + header + b"no weights at al"

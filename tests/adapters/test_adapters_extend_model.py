@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import TARGET, TRAINED, decoded_logits, logits, reference_logits, tiny_model, tokens
+from transformers import GenerationConfig
 
 from ropewalk import methods
-from ropewalk.adapters import extend_model
+from ropewalk.adapters import extend_model, save_model
 from ropewalk.errors import AlreadyScaledError, CarrierError, ModelError, OptionError, SelfTestError
 from ropewalk.method import Method
 from ropewalk.rope import Rope
@@ -153,6 +155,18 @@ def test_a_method_whose_constant_scale_is_not_constant_is_refused():
 
     with pytest.raises(CarrierError, match=r"'undeclared' gives 1 to 1.511. Set scale_varies = True"):
         extend_model(tiny_model(), Undeclared(), TARGET)
+
+
+@pytest.mark.parametrize(("before", "after"), [(TRAINED, TARGET), (TRAINED - 1, TRAINED - 1), (None, None)])
+def test_generation_that_ends_at_the_old_window_ends_at_the_new_one(before, after, tmp_path):
+    model = tiny_model()
+    model.generation_config = GenerationConfig(max_length=before, pad_token_id=0)
+    extend_model(model, "yarn", TARGET)
+    assert model.generation_config.max_length == after
+    save_model(model, None, tmp_path)
+    assert json.loads((tmp_path / "generation_config.json").read_text()).get("max_length") == after
+    if after == TARGET:
+        assert model.generate(tokens(TARGET - 1)).shape[-1] == TARGET
 
 
 def test_a_failed_self_test_leaves_the_model_as_it_was(monkeypatch):

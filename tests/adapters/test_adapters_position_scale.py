@@ -14,7 +14,7 @@ from tiny_models import TARGET, TRAINED, decoded_logits, logits, reference_logit
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from ropewalk import methods
-from ropewalk.adapters import extend_model
+from ropewalk.adapters import extend_checkpoint, extend_model, save_model
 from ropewalk.adapters.attention import PositionScale, attached, wrap_attention_functions
 from ropewalk.errors import CarrierError, ModelError
 from ropewalk.method import Method
@@ -94,6 +94,22 @@ def test_layers_whose_window_is_not_longer_than_the_trained_one_are_left_alone()
     extend_model(model, METHOD, TARGET)
     carrying = [layer for layer, block in enumerate(model.model.layers) if attached(block) is not None]
     assert carrying == [3]  # 0 and 1 are exempt, 2 slides over 32 tokens
+
+
+@pytest.mark.parametrize("name", ["staircase", "ssmax"])
+def test_a_constant_scale_under_another_must_reach_the_layers_that_slide(name, tmp_path):
+    """They share the stretched table, and yarn's scale is made for it."""
+    over = {over: methods.get(name).for_target(ROPE, TARGET, {"over": over}) for over in ("yarn", "ntk-by-parts")}
+    words = rf"under '{name}' that of 'yarn' would miss the 2 of 4 layers that slide over 32 tokens"
+    with pytest.raises(CarrierError, match=words):
+        extend_model(tiny_model("gemma2"), over["yarn"], TARGET)
+    save_model(tiny_model("gemma2"), None, tmp_path / "base")
+    with pytest.raises(CarrierError, match=words):
+        extend_checkpoint(tmp_path / "base", tmp_path / "long", over["yarn"], TARGET)
+    extend_model(tiny_model("gemma2"), over["ntk-by-parts"], TARGET)
+    extend_model(tiny_model("gemma2", sliding_window=TRAINED + 1), over["yarn"], TARGET)
+    extend_model(tiny_model("olmo3"), over["yarn"], TARGET)  # a table of their own
+    extend_model(tiny_model(), over["yarn"], TARGET)
 
 
 @pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask:DeprecationWarning")  # transformers' own call

@@ -6,12 +6,14 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 
 from ropewalk import adapters
 from ropewalk.adapters.experts import COUNT
 from ropewalk.adapters.shape import shape_of
 from ropewalk.analysis.memory import Shape
+from ropewalk.errors import ModelError
 
 LLAMA = {"hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 64}
 
@@ -47,6 +49,30 @@ def test_without_weight_files_the_weights_of_a_llama_are_taken(tmp_path):
     parameters = sizes.pop("parameters")
     assert sizes.pop("idle") == 0
     assert parameters == Shape.llama(**sizes).parameters == AutoModelForCausalLM.from_config(config).num_parameters()
+
+
+def test_files_that_transformers_does_not_load_are_not_counted(tmp_path):
+    """Makers leave their own format beside the shards, the same weights once more."""
+    model, shape = saved(LlamaConfig(**LLAMA, intermediate_size=80), tmp_path)
+    save_file(model.state_dict(), tmp_path / "consolidated.safetensors")
+    assert shape_of(adapters.read_model_config(tmp_path)) == shape
+    model.save_pretrained(tmp_path, max_shard_size="1GB")  # a single file, which is loaded in the place of shards
+    assert shape_of(adapters.read_model_config(tmp_path)) == shape
+
+
+def test_where_some_files_were_not_fetched_the_weights_of_a_llama_are_taken(tmp_path):
+    _, shape = saved(LlamaConfig(**LLAMA, intermediate_size=80), tmp_path)
+    min(tmp_path.glob("model-*.safetensors")).unlink()
+    assert shape_of(adapters.read_model_config(tmp_path)) == shape
+
+
+def test_a_file_that_only_points_at_the_weights_is_named(tmp_path):
+    """What git leaves without git-lfs: its first eight bytes, as the length of a header, are an exabyte."""
+    saved(LlamaConfig(**LLAMA, intermediate_size=80), tmp_path)
+    pointer = min(tmp_path.glob("model-*.safetensors"))
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(ModelError, match=rf"in the safetensors format; .*{pointer.name} is not .*Fetch it again"):
+        shape_of(adapters.read_model_config(tmp_path))
 
 
 MIXTURES = {

@@ -218,6 +218,19 @@ def test_the_tokenizer_of_a_scaled_model_is_told_the_new_window(folder, tmp_path
     assert found(tmp_path / "out") == {}
 
 
+def test_generation_of_a_scaled_model_is_told_the_new_window(folder, tmp_path):
+    """Left at the old one, it refuses prompts that the model was made for; a smaller one was chosen by somebody."""
+    change(folder, rope_scaling=YARN, max_position_embeddings=16384)
+    write(folder, "generation_config.json", {"max_length": 2048})
+    assert "generation-window" not in found(folder)
+    write(folder, "generation_config.json", {"max_length": 4096, "top_p": 0.5})
+    assert "`generate` refuses longer prompts" in found(folder)["generation-window"].message
+    write_repaired(read_model_config(folder), tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert written == {"max_length": 16384, "top_p": 0.5}
+    assert found(tmp_path / "out") == {}
+
+
 def test_nothing_is_written_where_nothing_is_certain_or_an_error_remains(folder, tmp_path):
     with pytest.raises(ModelError, match="only what is certain is repaired, and nothing in"):
         write_repaired(read_model_config(folder), tmp_path / "out")

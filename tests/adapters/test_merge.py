@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import TARGET, little_space, logits, tiny_model, tokens
+from tiny_models import TARGET, TRAINED, little_space, logits, tiny_model, tokens
 from transformers import AutoModelForCausalLM
 
 from ropewalk.adapters import extend_checkpoint, extend_model, load_model
@@ -134,6 +134,19 @@ def test_an_old_weight_format_is_merged_in_memory_and_the_report_says_so(tmp_pat
     np.testing.assert_allclose(got(tmp_path / "merged"), wanted(tiny_model(), changes()), atol=1e-5)
     names = {file.name for file in (tmp_path / "merged").iterdir()}
     assert names == {"config.json", "generation_config.json", "model.safetensors", "notes.txt"}
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_generation_of_a_merged_checkpoint_ends_at_the_new_window(tmp_path, old_format):
+    model = tiny_model()
+    model.generation_config.max_length = TRAINED
+    model.save_pretrained(tmp_path / "source")
+    if old_format:
+        (tmp_path / "source" / "model.safetensors").unlink()
+        torch.save(model.state_dict(), tmp_path / "source" / "pytorch_model.bin")
+    with allowing(pickle=True):
+        merge_checkpoint(tmp_path / "source", tmp_path / "merged", "yarn", TARGET, changes())
+    assert json.loads((tmp_path / "merged" / "generation_config.json").read_text())["max_length"] == TARGET
 
 
 def test_experts_that_transformers_joins_when_it_loads_are_merged_in_memory(tmp_path):

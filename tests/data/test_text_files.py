@@ -6,6 +6,7 @@ import pytest
 
 from ropewalk import adapters
 from ropewalk.data.documents import encode, encode_all, read_texts
+from ropewalk.data.examples import source_files
 from ropewalk.errors import DataError
 
 
@@ -13,6 +14,17 @@ def test_a_folder_stands_for_its_files_in_order(tmp_path):
     (tmp_path / "b.txt").write_text("second")
     (tmp_path / "a.txt").write_text("first")
     assert list(read_texts([tmp_path]).documents.values()) == ["first", "second"]
+
+
+def test_hidden_files_and_folders_below_a_folder_are_not_read(tmp_path):
+    """They are those of other programs; a folder may itself lie in a hidden one."""
+    folder = tmp_path / ".data"
+    for name in (".DS_Store", ".git/index", "sub/.cache/huggingface/a.lock", "sub/a.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"text" if name == "sub/a.txt" else b"\xff")
+    assert list(read_texts([folder]).documents) == [str(folder / "sub" / "a.txt")]
+    assert source_files(str(folder)) == [folder / "sub" / "a.txt"]
+    assert list(read_texts([folder / "sub" / "a.txt"]).documents.values()) == ["text"]
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -33,7 +45,8 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_place_of_the_byte(tmp_path)
 
 
 def test_a_folder_without_files_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds none"):
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    with pytest.raises(DataError, match=r"holds none \(what begins with a dot is not read\)\. Check"):
         read_texts([tmp_path])
 
 

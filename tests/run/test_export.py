@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -95,6 +96,16 @@ def test_a_round_trip_loses_nothing_and_rewrites_no_weight(base, extended, tmp_p
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.model_max_length == TARGET
     assert set(tokenizer.chat_template) == {"default", "tools"}
+
+
+def test_generation_that_ends_at_the_old_window_ends_at_the_new_one(extended, tmp_path):
+    """Of a checkpoint that somebody else extended; ropewalk's own are told when they are made."""
+    stale = tmp_path / "stale"
+    shutil.copytree(extended, stale)
+    (stale / "generation_config.json").write_text(json.dumps({"max_length": TRAINED, "top_p": 0.8}))
+    folder, _ = export(stale, "vllm", tmp_path / "out")
+    written = json.loads((folder / "generation_config.json").read_text())
+    assert written == {"max_length": TARGET, "top_p": 0.8}
 
 
 def test_the_record_says_what_was_written_and_checked(extended, tmp_path):

@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils import checkpoint
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from ropewalk.train.settings import TrainSettings
+from ropewalk.train.lora import add_adapters
+from ropewalk.train.settings import LoraSettings, TrainSettings
 from ropewalk.train.tiled import tile_mlps, tile_of
 
 WINDOW, TILE = 29, 8  # the last tile is shorter
@@ -239,6 +240,15 @@ def test_dropout_and_pairs_of_outputs_are_left_alone(tiny_llama):
     model.model.layers[1].mlp = pair
     with tile_mlps(model, TILE) as tiled:
         assert tiled == 0
+
+
+@pytest.mark.parametrize(("dropout", "tiled"), [(0.0, 2), (0.1, 0)])
+def test_dropout_of_adapters_is_seen_before_they_have_learnt_anything(tiny_llama, dropout, tiled):
+    """B is zero at first, so that the numbers of a tile do not show the dropout that its backward would draw anew."""
+    model = tiny_llama()
+    add_adapters(model, LoraSettings(targets=("down_proj",), dropout=dropout), seed=0)
+    with tile_mlps(model, TILE) as count:
+        assert count == tiled
 
 
 def test_the_model_is_as_before_afterwards_and_the_generators_are_untouched(tiny_llama):

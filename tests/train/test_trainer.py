@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from runs import WINDOW, tiny_settings, tiny_windows
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ropewalk.errors import DivergenceError, InterruptedRunError, OptionError
 from ropewalk.train import trainer
-from ropewalk.train.arguments import divided_batch
+from ropewalk.train.arguments import divided_batch, training_arguments
 from ropewalk.train.checkpoints import TRAINED, last_complete_checkpoint
+from ropewalk.train.interruption import StopCallback
 from ropewalk.train.objective import training_forward
 
 STEPS, BATCH = 8, 4
@@ -54,6 +57,19 @@ def test_a_signal_ends_the_run_with_a_checkpoint_from_which_it_goes_on_bit_for_b
     record = trained(resumed, tmp_path / "broken")
     assert record.losses == expected.losses
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_signal_at_one_process_is_known_to_all(others):
+    """One that knew nothing would save a model that is trained in part as a finished one."""
+    stop = StopCallback()
+    stop.accelerator = SimpleNamespace(
+        num_processes=2, device=torch.device("cpu"), reduce=lambda flag, reduction: flag + others
+    )
+    control = TrainerControl()
+    stop.on_step_end(None, TrainerState(global_step=3, max_steps=STEPS), control)
+    assert (control.should_training_stop, control.should_save) == (bool(others), bool(others))
+    assert stop.asked.is_set() == bool(others)
 
 
 def test_a_resumed_run_may_prepare_its_windows_in_other_processes(tiny_llama, tmp_path):
@@ -211,3 +227,16 @@ def test_a_step_in_which_nothing_is_learnt_changes_nothing_and_spoils_nothing(ti
     record = trainer.train(model, windows, tiny_settings(), tmp_path)
     assert record.losses[0] == 0
     assert all(loss > 0 for loss in record.losses[1:])
+
+
+def test_a_machine_of_many_accelerators_trains_on_one_unless_a_launcher_says_more(tmp_path, monkeypatch):
+    """transformers would copy the model to all of them in one process, and multiply the batch by their number."""
+
+    def device(arguments):
+        vars(arguments).setdefault("_n_gpu", 8)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(device))
+    arguments = training_arguments(tiny_settings(batch=4, micro_batch=2), tmp_path, torch.device("cpu"))
+    assert arguments.n_gpu == 1
+    assert arguments.train_batch_size == 2

@@ -141,7 +141,8 @@ def extend_model(model: PreTrainedModel, method: Method | str, target_length: in
     Raises:
         OptionError: A target that is below the trained window.
         ModelError: A family that ropewalk does not extend, or a model that is scaled already.
-        CarrierError: The method cannot be written exactly, or the model is under an inference map.
+        CarrierError: The method cannot be written exactly or its scale misses layers, or the model is under an
+            inference map.
         SelfTestError: The extended model does not compute the method; the model is then as it was before.
     """
     refuse_mapped(model)
@@ -156,6 +157,9 @@ def extend_model(model: PreTrainedModel, method: Method | str, target_length: in
         if plan.carrier.records_scale:
             attention.attach(model, plan.method, config, target_length)
         checked = selftest.check_model(model, plan.method, config, target_length)
+    generation = getattr(model, "generation_config", None)
+    if generation is not None and generation.max_length == config.rope.trained_length:
+        generation.max_length = target_length  # as `files.set_window` does
     return plan.report(checked)
 
 
@@ -183,7 +187,7 @@ def extend_checkpoint(
     Raises:
         OptionError: A target that is below the trained window.
         ModelError: No such model, a broken one, a family that ropewalk does not extend, or one that is scaled already.
-        CarrierError: The method cannot be written exactly.
+        CarrierError: The method cannot be written exactly, or its scale misses layers.
         OutputError: The output exists, lies inside the source, or cannot be written.
         SelfTestError: A model with the new config does not compute the method; nothing is left behind.
     """
@@ -196,7 +200,7 @@ def extend_checkpoint(
         files.bring_weights(origin, partial, link=link, bring=bring)
         selftest.check_source(origin, plan.config)
         files.write_json(partial / "config.json", both_spellings(_changed(plan)))
-        files.set_tokenizer_length(partial, target_length)
+        files.set_window(partial, plan.config.rope.trained_length, target_length)
         checked = selftest.check_folder(partial, plan.method, plan.config, target_length)
     return plan.report(checked)
 
@@ -229,6 +233,8 @@ def _plan(config: ModelConfig, method: Method | str, target_length: int) -> _Pla
             f"'{chosen.name}' scales attention by position, which cannot be done in a '{config.model_type}': "
             f"{family.scale_refused}. Choose a method without a position-dependent scale, such as yarn or abf."
         )
+    if chosen.scale_varies:
+        attention.scaled_layers(chosen, config, target_length)  # refuses before anything is written
     found = carrier(chosen, config.rope, target_length, family, config.layers)
     return _Plan(config, chosen, target_length, found)
 

@@ -24,6 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ropewalk.adapters.families import FULL, HYBRID, SLIDING, assumed_family
 from ropewalk.errors import CarrierError, ModelError
+from ropewalk.method import OverlayMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ropewalk.adapters.config import ModelConfig
     from ropewalk.method import Method
-    from ropewalk.rope import Rope
+    from ropewalk.rope import Integers, Rope
 
 ATTRIBUTE = "ropewalk_position_scale"
 LISTENER = "ropewalk_attention_listener"  # set and taken away by adapters.attention_probe
@@ -123,7 +124,8 @@ def scaled_layers(method: Method, config: ModelConfig, target_length: int) -> tu
     in training, and more tokens is what the scale answers to.
 
     Raises:
-        CarrierError: The scale varies, but no layer would change.
+        CarrierError: The scale varies, but no layer would change; or the method lies over one whose own scale would
+            miss layers whose frequencies that one stretches.
     """
     window = config.sliding_window or config.rope.trained_length + 1
     free = [
@@ -139,7 +141,26 @@ def scaled_layers(method: Method, config: ModelConfig, target_length: int) -> tu
             f"because {len(config.layer_types) - len(free)} slide over {config.sliding_window} tokens and the others "
             "are exempt. Choose a method without a position-dependent scale, such as yarn or abf."
         )
+    if SLIDING in config.layer_types and window <= config.rope.trained_length:
+        _require_whole_scale(method, config, positions)
     return changed
+
+
+def _require_whole_scale(method: Method, config: ModelConfig, positions: Integers) -> None:
+    """Layers that are left alone share the stretched table of the others, and a constant scale is part of that table.
+
+    Raises:
+        CarrierError: The method lies over one with such a scale.
+    """
+    if not isinstance(method, OverlayMethod) or assumed_family(config.model_type).rope_per_layer_type:
+        return
+    if (method.underlying.attention_scale(config.rope, positions, 0) != 1).any():
+        raise CarrierError(
+            f"the scale of a method must reach every layer whose frequencies it changes; under '{method.name}' that of "
+            f"'{method.over}' would miss the {config.layer_types.count(SLIDING)} of {config.layers} layers that slide "
+            f"over {config.sliding_window} tokens, which share their rotary table with the others. Choose "
+            f"over = 'ntk-by-parts' (yarn without its scale) or another without one, or '{method.over}' alone."
+        )
 
 
 def attach(model: nn.Module, method: Method, config: ModelConfig, target_length: int) -> PositionScale:

@@ -160,6 +160,22 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def set_window(folder: Path, trained_length: int, target_length: int) -> None:
+    """Tells the tokenizer and generation the new window; `generate` refuses prompts beyond a `max_length` of the old.
+
+    Args:
+        folder: A checkpoint.
+        trained_length: The window before; a `max_length` that is not this one was chosen by somebody, and stays.
+        target_length: The window after.
+    """
+    set_tokenizer_length(folder, target_length)
+    file = folder / "generation_config.json"
+    if file.is_file():
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if settings.get("max_length") == trained_length:
+            write_json(file, {**settings, "max_length": target_length})
+
+
 def set_tokenizer_length(folder: Path, length: int) -> None:
     """Tells the tokenizer the new window, where it has a setting for it."""
     file = folder / "tokenizer_config.json"

@@ -7,7 +7,6 @@ rounded once however the model was held while it was trained: in bfloat16, in 4 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from ropewalk.adapters import files
 from ropewalk.adapters.apply import ExtensionReport, extend_checkpoint, extend_model
 from ropewalk.adapters.config import read_model_config, resolve_source
 from ropewalk.adapters.load import load_model, save_model
-from ropewalk.adapters.shards import Change, copy_changed, read_header
+from ropewalk.adapters.safetensors_header import INDEX, SINGLE, read_header, weight_files
+from ropewalk.adapters.shards import Change, copy_changed
 from ropewalk.adapters.source import require_outside
 from ropewalk.errors import ModelError
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ropewalk.method import Method
-
-_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def merge_checkpoint(
@@ -91,7 +89,7 @@ def _placed(
     origin: Path, changes: Mapping[str, Change], tied: Mapping[str, str]
 ) -> dict[str, dict[str, Change]] | None:
     """The changes of each file that transformers loads, by names in the file; None if one has no place."""
-    shards = _weight_files(origin)
+    shards = weight_files(origin)
     placed: dict[str, dict[str, Change]] = {shard.name: {} for shard in shards}
     used = set()
     for shard in shards:
@@ -103,24 +101,7 @@ def _placed(
                 used.add(name)
     if used != set(changes):
         return None
-    return placed if _SINGLE in placed else {**placed, _INDEX: {}}
-
-
-def _weight_files(origin: Path) -> list[Path]:
-    """The safetensors files that transformers loads from a folder; none if it loads others.
-
-    Raises:
-        ModelError: The list of the files is broken.
-    """
-    if (origin / _SINGLE).is_file():
-        return [origin / _SINGLE]
-    if not (origin / _INDEX).is_file():
-        return []
-    try:
-        index = json.loads((origin / _INDEX).read_text(encoding="utf-8"))
-        return [origin / name for name in sorted(set(index["weight_map"].values()))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{_INDEX} must name the file of each tensor; that of {origin} does not ({error}).") from error
+    return placed if SINGLE in placed else {**placed, INDEX: {}}
 
 
 def _name_in_model(stored: str, known: set[str]) -> str:
@@ -157,7 +138,7 @@ def _merged_in_memory(
     with files.whole_folder(output, overwrite=overwrite) as partial:
         files.bring_weights(origin, partial, link=False, bring=_bring_other)
         save_model(model, None, partial)
-        files.set_tokenizer_length(partial, target_length)
+        files.set_window(partial, report.trained_length, target_length)
     return _noted(
         report,
         f"{len(changes)} tensors were changed in the loaded model, because its weight files do not hold them under "

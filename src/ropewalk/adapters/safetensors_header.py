@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read without torch and without the tensors."""
+"""Which safetensors files hold a model, and their headers, read without torch and without the tensors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ropewalk.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,23 @@ class StoredTensor:
     shape: tuple[int, ...]
     first: int
     size: int
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers loads from a folder; none if it loads others.
+
+    Raises:
+        ModelError: The list of the files is broken.
+    """
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if not (folder / INDEX).is_file():
+        return []
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        return [folder / name for name in sorted(set(index["weight_map"].values()))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{INDEX} must name the file of each tensor; that of {folder} does not ({error}).") from error
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.adapters.experts import experts_of
+from ropewalk.adapters.safetensors_header import read_header, weight_files
 from ropewalk.analysis.memory import Shape
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ def shape_of(config: ModelConfig) -> Shape:
 
     Args:
         config: What its config.json says.
+
+    Raises:
+        ModelError: A weight file is not one, or is cut off.
     """
     text = config.text
     hidden = _number(text, "hidden_size", "n_embd", "d_model")
@@ -48,17 +51,8 @@ def _number(text: Mapping[str, Any], *names: str) -> int:
 
 
 def _counted(folder: Path) -> int:
-    """Numbers in all safetensors files of a folder, from their headers."""
-    return sum(
-        math.prod(entry["shape"])
-        for file in sorted(folder.glob("*.safetensors"))
-        for name, entry in _header(file).items()
-        if name != "__metadata__"
-    )
-
-
-def _header(file: Path) -> dict[str, dict[str, list[int]]]:
-    with file.open("rb") as opened:
-        size = int.from_bytes(opened.read(8), "little")
-        header: dict[str, dict[str, list[int]]] = json.loads(opened.read(size))
-    return header
+    """Numbers in the weight files that transformers loads from a folder; 0 where they are not all here."""
+    files = weight_files(folder)
+    if not all(file.is_file() for file in files):  # a hub id of which the JSON files alone were fetched
+        return 0
+    return sum(math.prod(tensor.shape) for file in files for tensor in read_header(file).values())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_texts(paths: Iterable[str | Path]) -> Corpus:
-    """Reads text files; a folder stands for the files below it. One file is one document.
+    """Reads text files; a folder stands for the files below it, hidden ones aside. One file is one document.
 
     Raises:
         DataError: A path that does not exist, a file that is empty or not UTF-8, a folder without files.
@@ -27,12 +27,25 @@ def read_texts(paths: Iterable[str | Path]) -> Corpus:
         path = Path(given)
         if not path.exists():
             raise DataError(f"training text must be a file or a folder; '{path}' does not exist. Check the path.")
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"a folder of training text must hold at least one file; '{path}' holds none.")
-        for file in files:
+        for file in files_below(path) if path.is_dir() else [path]:
             documents[str(file)] = read_text(file)
     return Corpus(documents)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files below a folder, in order, without those that programs hide there: `.git`, `.cache`, `.DS_Store`.
+
+    Raises:
+        DataError: There are none.
+    """
+    found = (path for path in folder.rglob("*") if path.is_file())
+    files = sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    if not files:
+        raise DataError(
+            f"a folder of texts must hold at least one file; '{folder}' holds none (what begins with a dot is not "
+            "read). Check the path."
+        )
+    return files
 
 
 def read_text(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.data.conversations import Turn, UnusableError, is_missing, is_unicode, turns_of
 from ropewalk.data.corpus import standard_library
+from ropewalk.data.documents import files_below
 from ropewalk.data.readers import (
     LINES,
     LISTS,
@@ -79,19 +80,16 @@ def source_files(path: str) -> list[Path]:
             f"training data must be a file, a folder, '{HUB}NAME' or '{BUILT_IN}'; '{path}' does not exist. "
             "Check the path."
         )
-    files = sorted(file for file in given.rglob("*") if file.is_file()) if given.is_dir() else [given]
-    if not files:
-        raise DataError(f"a folder of training data must hold at least one file; '{path}' holds none.")
-    return files
+    return files_below(given) if given.is_dir() else [given]
 
 
 def read_examples(path: str, tally: Tally, *, column: str | None = None) -> Iterator[Example]:
     """Reads the examples of a source, in order and in bounded memory.
 
     Args:
-        path: A file, a folder (the files below it, sorted), `hub:NAME[:CONFIG][@SPLIT]`, or `builtin`. Files that end
-            in .jsonl, .ndjson, .json (one object a line, or one list) and .parquet hold many examples, also with .gz
-            behind; any other file is one document.
+        path: A file, a folder (the files below it, sorted, hidden ones aside), `hub:NAME[:CONFIG][@SPLIT]`, or
+            `builtin`. Files that end in .jsonl, .ndjson, .json (one object a line, or one list) and .parquet hold many
+            examples, also with .gz behind; any other file is one document.
         tally: Counts what was read and left out.
         column: The key that holds a text or a conversation; by default the first that holds something of
             `conversations`, `messages`, `text` and `content`.

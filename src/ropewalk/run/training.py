@@ -10,7 +10,7 @@ import torch
 from ropewalk import adapters
 from ropewalk.adapters.shape import shape_of
 from ropewalk.data.chat import plain_template
-from ropewalk.run.device import default_device, loading_device
+from ropewalk.run.device import default_device, idle_devices, loading_device
 from ropewalk.run.output import CHECKPOINTS, RECORDS, keep_data
 from ropewalk.run.precision import precision_of
 from ropewalk.run.training_data import training_windows
@@ -150,3 +150,5 @@ def _tell_more(data: DataReport, trainable: Trainable, tokenizer: Any, tell: Rep
         tell.stage("the tokenizer has no chat template: ropewalk's plain one is used, and saved with the model")
     if trainable.kind != "all":
         tell.stage(trainable.describe())
+    if idle := idle_devices():
+        tell.stage(f"one process trains on one device, and {idle} idle; `accelerate launch` uses all: docs/devices.md")

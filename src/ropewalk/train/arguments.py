@@ -20,14 +20,14 @@ CHECKPOINTS_PER_RUN = 10
 
 
 def training_arguments(settings: TrainSettings, folder: Path, device: torch.device) -> TrainingArguments:
-    """The arguments of a Trainer.
+    """The arguments of a Trainer: one device for this process, however many the machine has.
 
     Raises:
         OptionError: The batch does not divide into the micro-batches of all devices.
     """
     micro, accumulation = divided_batch(settings, data_parallel_size())
     offload = {"offload": True} if settings.activation_checkpointing == "offload" else None
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps,
         per_device_train_batch_size=micro,
@@ -62,6 +62,10 @@ def training_arguments(settings: TrainSettings, folder: Path, device: torch.devi
         dataloader_prefetch_factor=2 if settings.workers else None,
         dataloader_persistent_workers=settings.workers > 0,
     )
+    _ = arguments.device  # counts the accelerators, once
+    # More than one without a launcher means nn.DataParallel, whose copies of a model lose the forward it trains by.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def divided_batch(settings: TrainSettings, devices: int) -> tuple[int, int]:

@@ -27,8 +27,10 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
         """Stops here if a signal arrived."""
-        if self._agreed() and state.global_step < state.max_steps:
-            control.should_save = control.should_training_stop = True
+        if self._agreed():
+            self.asked.set()  # also where none arrived, so that no process takes the run for finished
+            if state.global_step < state.max_steps:
+                control.should_save = control.should_training_stop = True
 
     def _agreed(self) -> bool:
         """Signals reach processes at different moments; one that went on alone would wait for the others for ever."""

@@ -31,6 +31,7 @@ TILE = 1024
 SHORTEST_TILED_WINDOW = 4096
 NAMES = ("mlp", "feed_forward", "ffn")
 _ROUTING = ("expert", "router")
+_DROPOUT = (nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 def tile_of(settings: TrainSettings, window: int) -> int:
@@ -69,6 +70,9 @@ def _mlps(model: nn.Module) -> Iterator[nn.Module]:
 def _works_by_token(mlp: nn.Module) -> bool:
     """Whether tiles of an MLP's input give tiles of its output, tried in the mode in which it will run."""
     if "forward" in mlp.__dict__ or any(part in name for name, _ in mlp.named_modules() for part in _ROUTING):
+        return False
+    # Asked and not tried: dropout before an adapter whose B is still zero changes no number of the first step.
+    if any(isinstance(child, _DROPOUT) and child.p > 0 for child in mlp.modules()):
         return False
     parameters = list(mlp.parameters())
     # ZeRO-3 gathers a layer's weights for as long as that layer's own forward takes.

@@ -149,8 +149,15 @@ def _tokenizer_window(case: Case) -> Iterator[Found]:
 
 @_file("generation-window", "warning", "transformers, GenerationConfig")
 def _generation_window(case: Case) -> Iterator[Found]:
-    """generation_config.json should not ask for more tokens than the window holds."""
+    """generation_config.json should not ask for more tokens than the window holds, nor end at the one before it."""
     tokens, window = case.json("generation_config.json").get("max_length"), target_length_of(case.config)
+    if tokens == case.config.rope.trained_length < window:
+        yield Found(
+            f"generation_config.json says max_length {tokens:,}, the window before the scaling to {window:,}: "
+            "`generate` refuses longer prompts, unless it is told max_new_tokens",
+            f'Write "max_length": {window} into generation_config.json; `inspect --fix` does.',
+            Repair(generation={"max_length": window}),
+        )
     if isinstance(tokens, int) and tokens > window:
         yield Found(
             f"generation_config.json says max_length {tokens:,}, beyond the window of {window:,}: generation runs past "

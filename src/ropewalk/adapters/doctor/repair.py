@@ -1,4 +1,4 @@
-"""A repaired copy of a checkpoint: config and tokenizer settings change where that is certain, weights are linked."""
+"""A repaired copy of a checkpoint: its settings change where that is certain, weights are linked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from ropewalk.adapters.spelling import both_spellings, rope_parameters
 from ropewalk.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ropewalk.adapters.config import ModelConfig
     from ropewalk.adapters.doctor import Finding
-
-_TOKENIZER = "tokenizer_config.json"
+    from ropewalk.adapters.doctor.rule import Repair
 
 
 def write_repaired(
@@ -50,19 +49,20 @@ def write_repaired(
             "`ropewalk inspect` says of each; --set trained_length=TOKENS or exempt_layers=N may settle one."
         )
     require_outside(config.path, output)
-    raw = repaired_config(config, repaired, exempt_layers=int((told or {}).get("exempt_layers", 2)))
+    repairs = [finding.repair for finding in repaired if finding.repair is not None]
+    raw = repaired_config(config, repairs, exempt_layers=int((told or {}).get("exempt_layers", 2)))
     with files.whole_folder(output, overwrite=overwrite) as partial:
         files.bring_weights(config.path, partial, link=False, bring=_bring)
         files.write_json(partial / "config.json", raw)
-        _repair_tokenizer(partial, repaired)
+        _repair_file(partial / "tokenizer_config.json", [repair.tokenizer for repair in repairs])
+        _repair_file(partial / "generation_config.json", [repair.generation for repair in repairs])
         written = parse_config(raw, partial)
         refuse(written, examine(written))
     return repaired
 
 
-def repaired_config(config: ModelConfig, repaired: Iterable[Finding], *, exempt_layers: int) -> dict[str, Any]:
+def repaired_config(config: ModelConfig, repairs: Sequence[Repair], *, exempt_layers: int) -> dict[str, Any]:
     """config.json after the repairs, in both spellings."""
-    repairs = [finding.repair for finding in repaired if finding.repair is not None]
     if any(repair.adopts for repair in repairs):
         return both_spellings(adopted(config, exempt_layers=exempt_layers).raw)
     text = dict(config.text)
@@ -82,10 +82,6 @@ def _bring(file: Path, target: Path) -> None:
         target.write_bytes(file.read_bytes())
 
 
-def _repair_tokenizer(folder: Path, repaired: Iterable[Finding]) -> None:
-    changes: dict[str, Any] = {}
-    for finding in repaired:
-        changes |= finding.repair.tokenizer if finding.repair else {}
-    if changes:
-        settings = json.loads((folder / _TOKENIZER).read_text("utf-8"))
-        files.write_json(folder / _TOKENIZER, {**settings, **changes})
+def _repair_file(file: Path, repairs: Iterable[Mapping[str, Any]]) -> None:
+    if changes := {key: value for repair in repairs for key, value in repair.items()}:
+        files.write_json(file, {**json.loads(file.read_text("utf-8")), **changes})

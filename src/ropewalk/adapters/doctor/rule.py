@@ -75,12 +75,14 @@ class Repair:
         entries: Entries of the language model's config.
         rope: Entries of its rope setting; both spellings are always written.
         tokenizer: Entries of tokenizer_config.json.
+        generation: Entries of generation_config.json.
         adopts: The config becomes that of ropewalk's own extension (see `adapters.foreign`).
     """
 
     entries: Mapping[str, Any] = field(default_factory=dict)
     rope: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
     adopts: bool = False
 
 

@@ -70,7 +70,7 @@ def write_folder(form: Form, subject: Subject, folder: Path, *, copy: bool) -> s
         else:
             bring(path, folder / path.name)
     files.write_json(folder / _CONFIG, exported_config(form, subject))
-    files.set_tokenizer_length(folder, subject.target_length)
+    files.set_window(folder, subject.config.rope.trained_length, subject.target_length)
     return "changed" if changes else "linked" if linked else "copied"
 
 
