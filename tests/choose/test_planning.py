@@ -86,6 +86,14 @@ def test_a_factor_that_nothing_was_published_for_is_said_to_be_so(tmp_path):
     assert "more than any of these was published for" in plan.because
 
 
+def test_a_folder_that_lacks_a_shard_is_refused_with_the_rule_that_says_so(tmp_path):
+    folder = write_config(tmp_path, "Llama-2-7B")
+    index = {"weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="shards-missing"):
+        plan_extension(folder, 16_384)
+
+
 def test_the_recorded_maxima_of_one_h200_come_out_of_the_settings(tmp_path):
     """LoRA of rank 8 on Llama-2-7B with checkpointing and chunked loss: 283 k tokens on one H200, 350 k with tiles."""
     from ropewalk.adapters.config import read_model_config

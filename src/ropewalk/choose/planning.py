@@ -6,7 +6,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from ropewalk.adapters.config import read_model_config
+from ropewalk.adapters.doctor import require_sound
 from ropewalk.adapters.shape import shape_of
+from ropewalk.adapters.source import is_here
 from ropewalk.analysis.compute import training_work
 from ropewalk.choose.memory_settings import first_that_fits
 from ropewalk.choose.suitability import geometry_of, suitable_methods
@@ -37,19 +39,21 @@ def plan_extension(
     """Which method, at what price, on what hardware.
 
     Args:
-        model: A checkpoint folder, a hub id, or `builtin`; only its config is read.
+        model: A checkpoint folder, a hub id, or `builtin`; no weight is read.
         target_length: Tokens of the new window.
         device: Hardware to fit and to time.
         devices: How many of them.
 
     Raises:
-        ModelError: No such model, or one that ropewalk does not extend.
+        ModelError: No such model, one whose files are broken, or one that ropewalk does not extend.
         OptionError: A target that is no extension, or fewer than one device.
     """
     if devices < 1:
         raise OptionError(f"a plan is for at least 1 device; got {devices}. Give --gpus 1 or more.")
     config = read_model_config(model)
     config.require_unscaled()
+    if is_here(model):
+        require_sound(config)
     check_target(target_length, config)
     shape = shape_of(config)
     geometry = geometry_of(config.rope, target_length)
