@@ -142,7 +142,7 @@ def test_neither_lengths_nor_a_suite_is_refused(run: Callable[..., object]) -> N
             "none averages windows among the tasks paired, repeated, streams, passkey, key-value, so --released-code",
         ),
         (["--lengths", "256", "--tasks", "pasky", "--data", "x.txt"], "did you mean 'passkey'?"),
-        (["--lengths", "256", "--overwrite"], "without -o nothing is kept, so --overwrite has nothing to act on"),
+        (["--lengths", "256", "--overwrite"], "nothing is kept, so --overwrite has nothing to act on; add -o DIR"),
     ],
 )
 def test_an_option_that_the_measurement_does_not_read_is_refused(

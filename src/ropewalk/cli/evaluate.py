@@ -86,7 +86,7 @@ def evaluate(
         "--released-code": released_code,
     }
     if output is None:
-        refuse_unread("without -o nothing is kept", {"--overwrite": overwrite}, "add -o DIR")
+        refuse_unread("nothing is kept", {"--overwrite": overwrite}, "add -o DIR")
     wanted = parse_lengths(lengths) if lengths is not None else ()
     chosen = parse_names("tasks", tasks) if tasks is not None else ()
     prompts = _parse_ruler(ruler or ())
