@@ -136,6 +136,7 @@ def _refuse_what_is_not_read(
     about: Mapping[str, Any], tasks: tuple[str, ...], *, entropy: bool, certificate: bool
 ) -> None:
     """Refuses options that the chosen measurement does not read."""
+    read: tuple[str, ...]
     if entropy:
         why, read, otherwise = "--entropy measures attention alone", ("--lengths", "--data"), "drop --entropy"
     elif about["--summaries"] is not None:
@@ -154,21 +155,21 @@ def _refuse_what_no_task_reads(about: Mapping[str, Any], tasks: tuple[str, ...],
     from ropewalk.evals.plan import PERPLEXITY_TASKS, TASKS, TEXT_TASKS, known_tasks
 
     suite, reference = about["--suite"], {"--reference": about["--reference"]}
-    certified, own = False, TASKS
+    certified, asked = False, tasks or TASKS
     if suite is not None:
         from ropewalk.evals.suites import read_suite
 
-        read = read_suite(suite)
-        certified, own = read.certificate is not None, read.tasks
+        chosen = read_suite(suite)
+        certified, asked = chosen.certificate is not None, tasks or chosen.tasks
     if not certificate:
         refuse_unread("--no-certificate leaves the certificate out", reference, "drop --no-certificate")
     elif not certified:
         by = "without a suite" if suite is None else f"by the suite '{suite}'"
         refuse_unread(f"no certificate is made {by}", reference, "say --suite standard")
-    measured = set(tasks or own)
+    measured = set(asked)
     if not measured <= set(known_tasks()):
         return  # that a task does not exist is the better answer, and the plan has it
-    among = f"among the tasks {', '.join(tasks or own)}"
+    among = f"among the tasks {', '.join(asked)}"
     if not measured & set(TEXT_TASKS):
         refuse_unread(f"none reads text {among}", {"--data": about["--data"]}, "add paired to --tasks")
     if not measured & set(PERPLEXITY_TASKS):
