@@ -130,6 +130,11 @@ def test_a_repair_is_written_and_told(run, model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--overwrite",), "nothing is written, so --overwrite has nothing to act on; add --fix -o OUT"),
+        (
+            ("--fix", "-o", "x", "--json"),
+            "--fix tells what it repaired, and no numbers, so --json has nothing to act on",
+        ),
         (("--fix",), "a repaired copy needs --fix and a place for it; got one of them"),
         (("--set", "trained=4"), "no thing that a checkpoint can be told is called 'trained'"),
         (("--set", "trained_length=1"), "trained_length must be a whole number of at least 2; got 1"),

@@ -17,6 +17,11 @@ COMPARE = ("compare", "builtin", "--to", "512", "--methods", "yarn,linear", "--b
         ((*COMPARE[:5], "yarn", *COMPARE[6:]), "at least two candidates"),
         ((*COMPARE[:5], "yarn,yarm", *COMPARE[6:]), "did you mean 'yarn'?"),
         ((*COMPARE[:3], "128", *COMPARE[4:]), "at least the trained window"),
+        (
+            (*COMPARE, "--search", "evolution", "--evaluations", "9"),
+            "'searched' is none of the methods, so --search and --evaluations have nothing to act on; add it",
+        ),
+        ((*COMPARE[:5], "yarn,searched", *COMPARE[6:], "--evaluations", "0"), "evaluations of a comparison must be"),
         (("search", "builtin", "--to", "512", "--search", "tapir"), "did you mean 'taper'?"),
         (("search", "builtin", "--to", "512", "--contexts", "1"), "at least 2 needle contexts"),
     ],

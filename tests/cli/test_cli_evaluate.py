@@ -67,13 +67,11 @@ def test_json_and_released_code_say_how_a_perplexity_was_averaged(
     assert "as released code averages: mean over windows, not over tokens" in estimate["protocol"]
 
 
-def test_prompts_in_rulers_format_are_scored_by_its_rule(
-    run: Callable[..., object], arguments: list[str], tmp_path: Path
-) -> None:
+def test_prompts_in_rulers_format_are_scored_by_its_rule(run: Callable[..., object], tmp_path: Path) -> None:
     lines = [{"index": i, "input": f"apple={i}234\n" * 9 + "apple=", "outputs": [f"{i}234"]} for i in range(2)]
     (tmp_path / "niah.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ruler = ["--ruler", f"niah_single_1={tmp_path / 'niah.jsonl'}"]
-    result = json.loads(run(*arguments, "--tasks", "passkey", *ruler, "--json").out)
+    result = json.loads(run("evaluate", "builtin", "--lengths", "256", "--tasks", "passkey", *ruler, "--json").out)
     (estimate,) = [e for e in result["estimates"] if e["measure"] == "ruler_niah_single_1_score"]
     assert estimate["samples"] == 2
     assert estimate["value"] == 1
@@ -105,3 +103,62 @@ def test_neither_lengths_nor_a_suite_is_refused(run: Callable[..., object]) -> N
     outcome = run("evaluate", "builtin")
     assert outcome.exit_code == 2
     assert "Add --lengths 256,512 or --suite smoke" in outcome.paragraph
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *(
+            (["--entropy", *more], f"--entropy measures attention alone, so {more[0]} has nothing to act on; drop")
+            for more in (
+                *(["--suite", "smoke"], ["--tasks", "paired"], ["--ruler", "vt=x.jsonl"], ["--summaries", "x.jsonl"]),
+                *(["--reference", "builtin"], ["--released-code"]),
+            )
+        ),
+        *(
+            (["--summaries", "x.jsonl", *more], f"--summaries measures summaries alone, so {more[0]} has nothing to")
+            for more in (["--lengths", "256"], ["--suite", "smoke"], ["--tasks", "paired"], ["--data", "x.txt"])
+        ),
+        *(
+            (["--suite", "lm-eval:piqa", *more], f"--suite lm-eval:... runs lm-eval alone, so {more[0]} has nothing to")
+            for more in (["--tasks", "paired"], ["--data", "x.txt"], ["--ruler", "vt=x.jsonl"], ["--released-code"])
+        ),
+        (
+            ["--entropy", "--tasks", "paired", "--reference", "builtin"],
+            "so --tasks and --reference have nothing to act on; drop --entropy, or leave them out.",
+        ),
+        (["--lengths", "256", "--reference", "x"], "no certificate is made without a suite, so --reference has"),
+        (["--suite", "smoke", "--reference", "x"], "no certificate is made by the suite 'smoke', so --reference has"),
+        (
+            ["--suite", "standard", "--no-certificate", "--reference", "x"],
+            "--no-certificate leaves the certificate out, so --reference has nothing to act on; drop --no-certificate",
+        ),
+        (
+            ["--lengths", "256", "--tasks", "passkey,lines", "--data", "x.txt"],
+            "none reads text among the tasks passkey, lines, so --data has nothing to act on; add paired to --tasks",
+        ),
+        (
+            ["--lengths", "256", "--released-code"],
+            "none averages windows among the tasks paired, repeated, streams, passkey, key-value, so --released-code",
+        ),
+        (["--lengths", "256", "--tasks", "pasky", "--data", "x.txt"], "did you mean 'passkey'?"),
+        (["--lengths", "256", "--overwrite"], "nothing is kept, so --overwrite has nothing to act on; add -o DIR"),
+    ],
+)
+def test_an_option_that_the_measurement_does_not_read_is_refused(
+    run: Callable[..., object], arguments: list[str], words: str
+) -> None:
+    outcome = run("evaluate", "builtin", *arguments)
+    assert outcome.exit_code == 2
+    assert outcome.out == ""
+    assert words in outcome.paragraph
+
+
+def test_options_that_the_measurement_reads_are_taken(
+    run: Callable[..., object], arguments: list[str], tmp_path: Path
+) -> None:
+    read = ["--tasks", "truncate", "--released-code", "--no-certificate"]
+    assert run(*arguments, *read, "--overwrite", "-o", str(tmp_path / "out")).exit_code == 0
+    data = [part for part in zip(arguments[2::2], arguments[3::2], strict=True) if part[0] in ("--data", "--lengths")]
+    outcome = run("evaluate", "builtin", "--entropy", *(word for pair in data for word in pair))
+    assert outcome.exit_code == 0, outcome.err

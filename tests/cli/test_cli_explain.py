@@ -50,9 +50,15 @@ def test_the_list_for_machines_names_everything_with_its_options(run: Callable[.
     assert changes["cream"] == ["frequencies", "positions"]
 
 
+def few_draws(name: str) -> tuple[str, ...]:
+    """A sampler's windows are drawn quickly."""
+    draws = name in positions.names() or methods.get(name).sampler is not None
+    return ("--draws", "3") if draws else ()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_explained_within_the_terminal(run: Callable[..., Any], name: str) -> None:
-    outcome = run("explain", name, "--draws", "3")
+    outcome = run("explain", name, *few_draws(name))
     assert outcome.exit_code == 0
     assert max(map(len, outcome.out.splitlines())) <= 100
     for label in ("Paper", "Equation", "Symbols", "Hooks", "Disagrees", "Needs", "Checked"):
@@ -66,7 +72,7 @@ def test_the_overview_fits_the_terminal(run: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("name", [*methods.names(), "pi"])
 def test_the_numbers_for_machines_are_the_methods_own(run: Callable[..., Any], name: str) -> None:
     geometry = ["--head-dim", "64", "--base", "500", "--trained-length", "256", "--target-length", "2k"]
-    found = json.loads(run("explain", name, *geometry, "--at", "0,255,2047", "--draws", "3", "--json").out)
+    found = json.loads(run("explain", name, *geometry, "--at", "0,255,2047", *few_draws(name), "--json").out)
     rope = Rope(head_dim=64, base=500.0, trained_length=256)
     method = methods.get(name).example(rope, 2048).at(2048)
     assert found["frequencies"] == method.frequencies(rope).tolist()
@@ -234,3 +240,36 @@ def test_a_number_that_json_cannot_hold_is_not_written() -> None:
 @pytest.mark.parametrize(("name", "marked"), [("none", True), ("linear", False), ("yarn", False)])
 def test_pairs_that_meet_angles_new_to_the_model_are_marked(run: Callable[..., Any], name: str, marked: bool) -> None:
     assert ("new angles" in run("explain", name).out) == marked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *(
+            (["yarn", "--cite", *more], f"--cite prints BibTeX alone, so {more[0]} has nothing to act on; drop --cite")
+            for more in (["--json"], ["--model", "builtin"], ["--set", "beta_fast=8"], ["--seed", "0"])
+        ),
+        *(
+            (
+                more,
+                f"the table of all shows no numbers, so {more[0]} has nothing to act on; give a NAME, or leave it out.",
+            )
+            for more in (["--layers", "3"], ["--target-length", "8k"], ["--at", "5"], ["--base", "500"])
+        ),
+        (
+            ["rerope", "--at", "5", "--draws", "3"],
+            "an inference map is the same in all layers and draws no windows, so --at and --draws have nothing to act",
+        ),
+        (
+            ["yarn", "--seed", "1"],
+            "'yarn' brings no sampler, which would draw windows, so --seed has nothing to act on",
+        ),
+        (["yarm", "--seed", "1"], "did you mean 'yarn'?"),
+    ],
+)
+def test_an_option_that_the_answer_does_not_read_is_refused(
+    run: Callable[..., Any], arguments: list[str], words: str
+) -> None:
+    outcome = run("explain", *arguments)
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert words in outcome.paragraph

@@ -77,8 +77,14 @@ def test_a_check_without_llama_cpp_says_how_to_get_it(run, extended, tmp_path, m
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--to", "vllm", "--dtype", "f16"), "and vllm reads a folder; got --dtype"),
-        (("--to", "llama.cpp", "--copy"), "a GGUF file is always a copy; got --copy"),
+        (
+            ("--to", "vllm", "--dtype", "f16"),
+            "and vllm reads a folder, so --dtype has nothing to act on; say --to llama.cpp",
+        ),
+        (
+            ("--to", "llama.cpp", "--copy"),
+            "a GGUF file is always a copy, so --copy has nothing to act on; leave it out.",
+        ),
         ((), "an export needs an engine, and a check writes nothing; got neither --to nor --check"),
         (("--to", "vllm", "--check"), "got both --check and --to"),
         (("--to", "vlm"), "no engine is called 'vlm'; did you mean 'vllm'?"),
@@ -89,6 +95,30 @@ def test_an_impossible_request_is_refused_in_one_paragraph(run, extended, argume
     assert done.exit_code == 2
     assert words in done.paragraph
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "unread", "words"),
+    [
+        *(
+            (("--check",), unread, "--check writes nothing, so {} has nothing to act on; say --to ENGINE in its place")
+            for unread in (
+                *(("-o", "out"), ("--carrier", "yarn"), ("--approximate",), ("--dtype", "f16")),
+                *(("--tokenizer-pre", "llama-bpe"), ("--copy",), ("--overwrite",)),
+            )
+        ),
+        *(
+            (("--to", "vllm"), unread, "so {} has nothing to act on; say --check in its place, or leave it out.")
+            for unread in (("--engine", "vllm"), ("--source", "x"), ("--whole",))
+        ),
+    ],
+)
+def test_an_option_of_writing_is_none_of_checking_and_the_other_way_round(run, extended, mode, unread, words):
+    before = sorted(extended.parent.iterdir())
+    done = run("export", str(extended), *mode, *unread)
+    assert done.exit_code == 2
+    assert words.format(unread[0]) in done.paragraph
+    assert sorted(extended.parent.iterdir()) == before
 
 
 def test_links_are_for_extensions_without_training(run, tmp_path):

@@ -129,6 +129,45 @@ def test_options_of_a_method_that_is_not_named_are_refused(run, tmp_path):
     assert "open here (none named); got beta_fast" in refused_here(run("extend", "builtin", *arguments))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--search", "taper"), "nothing is searched, so --search has nothing to act on; say --method searched, or"),
+        (("--method", "yarn", "--evaluations", "300"), "nothing is searched, so --evaluations has nothing to act on"),
+        (("--method", "auto", "--search", "taper"), "nothing is searched, so --search has nothing to act on"),
+        (
+            ("--data", "absent.txt"),
+            "this run trains nothing, so --data has nothing to act on; add --steps N, or leave it",
+        ),
+        (("--method", "auto", "--data", "absent.txt"), "this run trains nothing, so --data has nothing to act on"),
+        (("--recipe", "cream", "--steps", "0", "--positions", "pose"), "so --positions has nothing to act on"),
+        (
+            ("--evaluate-every", "5", "--stop-when", "certified"),
+            "so --evaluate-every and --stop-when have nothing to act on; add --steps N, or leave them out.",
+        ),
+        (("--resume", "--overwrite"), "--resume replaces nothing, so --overwrite has nothing to act on; drop --resume"),
+    ],
+)
+def test_an_option_that_a_run_does_not_read_is_refused(run, arguments, message, tmp_path):
+    assert message in refused_here(run("extend", "builtin", "--to", "512", *arguments, "-o", str(tmp_path / "long")))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "searched", "--search", "tapir"), "did you mean 'taper'?"),
+        (("--entry", "method=searched", "--evaluations", "2"), "it needs at least 4 evaluations; got 2"),
+        (("--entry", "train.steps=1", "--data", "absent.txt"), "'absent.txt' does not exist"),
+        (("--recipe", "cream", "--data", "absent.txt"), "'absent.txt' does not exist"),
+    ],
+)
+def test_an_option_that_a_run_reads_is_read_however_it_was_chosen(run, arguments, message, tmp_path):
+    outcome = run("extend", "builtin", "--to", "512", *arguments, "-o", str(tmp_path / "long"))
+    assert outcome.exit_code == 2
+    assert message in outcome.paragraph
+
+
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_disk_that_refuses_in_the_middle_of_saving_leaves_nothing_under_the_final_name(steps, recipe, tmp_path):
     arguments = ("extend", "--no-gate", "--recipe", recipe, "--steps", steps, "-o", tmp_path / "long")

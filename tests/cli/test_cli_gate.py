@@ -99,7 +99,7 @@ def test_the_gate_can_be_left_out(run, checkpoint, tmp_path):
 def test_a_gate_left_out_and_asked_for_at_once_is_refused(run, checkpoint, flag, tmp_path):
     done = extend(run, checkpoint, "--to", 128, "--no-gate", *flag, "-o", tmp_path / "long")
     assert done.exit_code == 2
-    assert f"--no-gate leaves the gate out, so {flag[0]} has nothing to act on" in done.paragraph
+    assert f"--no-gate leaves the gate out, so {flag[0]} has nothing to act on; drop --no-gate" in done.paragraph
     assert not list(tmp_path.iterdir())
 
 
@@ -108,8 +108,11 @@ def test_a_gate_left_out_and_asked_for_at_once_is_refused(run, checkpoint, flag,
     [
         (("--gate-data", "absent.txt"), "'absent.txt' does not exist"),
         (("--gate-control",), "the run must train; got 0 steps"),
-        (("--gate-limit", 5), "--gate-limit is about the tasks of the gate, which are not asked; add --gate-tasks."),
-        (("--gate-include", "x"), "--gate-include is about the tasks of the gate, which are not asked"),
+        (
+            ("--gate-limit", 5),
+            "the gate asks no tasks, so --gate-limit has nothing to act on; add --gate-tasks",
+        ),
+        (("--gate-include", "x"), "so --gate-include has nothing to act on; add --gate-tasks"),
         (("--gate-tasks", "--gate-limit", 0), "at least 1 document of each task; got --gate-limit 0"),
         (("--gate-tasks", "--gate-include", "absent"), "a folder of task files must exist; 'absent' does not"),
     ],

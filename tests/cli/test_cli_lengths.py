@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropewalk.cli.lengths import parse_length, parse_lengths, parse_positions
-from ropewalk.cli.settings import parse_settings
+from ropewalk.cli.settings import parse_settings, refuse_unread
 from ropewalk.errors import OptionError
 
 
@@ -105,3 +105,25 @@ def test_a_setting_without_a_name_or_a_sign_is_refused(text: str) -> None:
 def test_a_setting_that_stands_twice_is_refused() -> None:
     with pytest.raises(OptionError, match="an option must be given once; got 'beta_fast' twice; leave one of them out"):
         parse_settings(["beta_fast=1", "beta-fast=2"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"--seed": 0}, "so --seed has nothing to act on; add --probe, or leave it out."),
+        ({"--a": "x", "--b": True}, "so --a and --b have nothing to act on; add --probe, or leave them out."),
+        ({"--a": 0.0, "--b": ["x"], "--c": ""}, "so --a, --b and --c have nothing to act on; add --probe, or leave"),
+    ],
+)
+def test_options_that_nothing_reads_are_refused_by_name(options: dict[str, object], words: str) -> None:
+    with pytest.raises(OptionError, match=f"nothing is probed, {words}"):
+        refuse_unread("nothing is probed", options, "add --probe")
+
+
+def test_an_option_that_was_not_given_is_not_refused() -> None:
+    refuse_unread("nothing is probed", {"--a": None, "--b": False, "--c": [], "--d": ()})
+
+
+def test_without_another_way_an_unread_option_can_only_be_left_out() -> None:
+    with pytest.raises(OptionError, match=r"has nothing to act on; leave it out\.$"):
+        refuse_unread("a GGUF file is always a copy", {"--copy": True})

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from report.page_results import AFTER, BEFORE, demo
 
 if TYPE_CHECKING:
@@ -34,6 +35,21 @@ def test_results_of_different_data_are_refused_with_code_2(run: Callable[..., An
     assert outcome.exit_code == 2
     assert "side by side only if they come from the same samples; the 'data' of" in outcome.paragraph
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_card_has_no_page_beside_it(run: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = run("report", str(DEMO), "--card", str(tmp_path), "-o", str(tmp_path / "report.html"))
+    assert outcome.exit_code == 2
+    assert "--card writes no page, so -o has nothing to act on; drop --card, or leave it out." in outcome.paragraph
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_name_the_page_is_called_report(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("report", str(DEMO)).out == "report report.html\n"
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_half_a_result_is_refused_with_code_2_and_no_traceback(run_process: Callable[..., Any], tmp_path: Path) -> None:

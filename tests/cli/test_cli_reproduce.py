@@ -88,7 +88,16 @@ def test_a_bridge_without_a_model_is_refused(run: Callable[..., Any]) -> None:
 def test_options_of_the_bridge_are_refused_for_a_paper(run: Callable[..., Any]) -> None:
     outcome = run("reproduce", "pi", "--model", "builtin", "--target", "4k", "--any-size")
     assert outcome.exit_code == 2
-    assert "--model, --target, --any-size cannot be used with 'pi'. Say ropewalk reproduce bridge" in outcome.paragraph
+    assert (
+        "so --model, --target and --any-size have nothing to act on; say ropewalk reproduce bridge" in outcome.paragraph
+    )
+
+
+def test_no_model_is_kept_where_none_is_made(run: Callable[..., Any], small: None, tmp_path: Path) -> None:
+    outcome = run("reproduce", "pi", "--so-far", "--keep-models", "-o", str(tmp_path / "new"))
+    assert outcome.exit_code == 2
+    assert "--so-far measures nothing, so --keep-models has nothing to act on; drop --so-far" in outcome.paragraph
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.lengths import parse_length, parse_names
-from ropewalk.cli.settings import parse_settings
+from ropewalk.cli.search import EVALUATIONS, SEARCH
+from ropewalk.cli.settings import parse_settings, refuse_unread
 
 if TYPE_CHECKING:
     from ropewalk.result import Ranking
@@ -54,8 +55,13 @@ def compare(
             "--entry", metavar="KEY=VALUE", help="An entry of the run files of all: data.recall_share=0.5; repeatable."
         ),
     ] = None,
-    search: Annotated[str, typer.Option(metavar="NAME", help="For 'searched': taper or evolution.")] = "taper",
-    evaluations: Annotated[int, typer.Option(metavar="N", help="For 'searched': candidates of the search.")] = 300,
+    search: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"For 'searched': taper or evolution. [default: {SEARCH}]")
+    ] = None,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"For 'searched': candidates of the search. [default: {EVALUATIONS}]"),
+    ] = None,
     contexts: Annotated[int, typer.Option(metavar="N", help="Needle contexts that decide, and that report.")] = 16,
     windows: Annotated[int, typer.Option(metavar="N", help="Text windows of each document.")] = 4,
     output: Annotated[
@@ -73,8 +79,12 @@ def compare(
     from ropewalk.choose.comparison.budget import Budget
     from ropewalk.cli.output import show_json
     from ropewalk.cli.progress import LiveReporter
-    from ropewalk.run.flags import flags_as_run
+    from ropewalk.run.flags import SEARCHED, flags_as_run
 
+    named = parse_names("methods", methods)
+    if SEARCHED not in named:
+        of_search = {"--search": search, "--evaluations": evaluations}
+        refuse_unread(f"'{SEARCHED}' is none of the methods", of_search, "add it to --methods")
     amount = Budget.parse(budget)
     chosen = parse_rates(rates) if rates is not None else ()
     folder = output or Path("comparison")
@@ -87,7 +97,7 @@ def compare(
     order = CompareOrder(
         model=model,
         target_length=target_length,
-        methods=parse_names("methods", methods),
+        methods=named,
         positions=parse_names("positions", positions),
         budget=amount,
         seeds=seeds,
@@ -96,8 +106,8 @@ def compare(
         data=tuple(data or ()),
         held_out=tuple(held_out or ()),
         entries=shared,
-        search=search,
-        evaluations=evaluations,
+        search=search or SEARCH,
+        evaluations=EVALUATIONS if evaluations is None else evaluations,
         contexts=contexts,
         windows_per_document=windows,
     )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.lengths import parse_lengths, parse_names
-from ropewalk.cli.settings import ALLOW_PICKLE, TRUST_REMOTE_CODE
+from ropewalk.cli.settings import ALLOW_PICKLE, TRUST_REMOTE_CODE, refuse_unread
 from ropewalk.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ropewalk.result import EntropyResult, EvaluationResult
 
@@ -75,10 +75,23 @@ def evaluate(
     where it stopped.
     """
     # Before the heavy imports, so that a slip is answered at once.
+    about = {
+        "--lengths": lengths,
+        "--suite": suite,
+        "--tasks": tasks,
+        "--data": data,
+        "--ruler": ruler,
+        "--summaries": summaries,
+        "--reference": reference,
+        "--released-code": released_code,
+    }
+    if output is None:
+        refuse_unread("nothing is kept", {"--overwrite": overwrite}, "add -o DIR")
     wanted = parse_lengths(lengths) if lengths is not None else ()
     chosen = parse_names("tasks", tasks) if tasks is not None else ()
     prompts = _parse_ruler(ruler or ())
     texts = tuple(data or ())
+    _refuse_what_is_not_read(about, chosen, entropy=entropy, certificate=certificate)
     from ropewalk.adapters.trust import allowing
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.progress import LiveReporter
@@ -117,6 +130,51 @@ def evaluate(
         show_json(result.model_dump(mode="json"))
     else:
         show(*_tables(result))
+
+
+def _refuse_what_is_not_read(
+    about: Mapping[str, Any], tasks: tuple[str, ...], *, entropy: bool, certificate: bool
+) -> None:
+    """Refuses options that the chosen measurement does not read."""
+    read: tuple[str, ...]
+    if entropy:
+        why, read, otherwise = "--entropy measures attention alone", ("--lengths", "--data"), "drop --entropy"
+    elif about["--summaries"] is not None:
+        why, read, otherwise = "--summaries measures summaries alone", ("--summaries",), "drop --summaries"
+    elif (about["--suite"] or "").startswith(HARNESS):
+        why, read = f"--suite {HARNESS}... runs lm-eval alone", ("--lengths", "--suite")
+        otherwise = "name another suite"
+    else:
+        _refuse_what_no_task_reads(about, tasks, certificate=certificate)
+        return
+    refuse_unread(why, {flag: value for flag, value in about.items() if flag not in read}, otherwise)
+
+
+def _refuse_what_no_task_reads(about: Mapping[str, Any], tasks: tuple[str, ...], *, certificate: bool) -> None:
+    """Refuses a reference where no certificate is made, and texts and averages where no task is about them."""
+    from ropewalk.evals.plan import PERPLEXITY_TASKS, TASKS, TEXT_TASKS, known_tasks
+
+    suite, reference = about["--suite"], {"--reference": about["--reference"]}
+    certified, asked = False, tasks or TASKS
+    if suite is not None:
+        from ropewalk.evals.suites import read_suite
+
+        chosen = read_suite(suite)
+        certified, asked = chosen.certificate is not None, tasks or chosen.tasks
+    if not certificate:
+        refuse_unread("--no-certificate leaves the certificate out", reference, "drop --no-certificate")
+    elif not certified:
+        by = "without a suite" if suite is None else f"by the suite '{suite}'"
+        refuse_unread(f"no certificate is made {by}", reference, "say --suite standard")
+    measured = set(asked)
+    if not measured <= set(known_tasks()):
+        return  # that a task does not exist is the better answer, and the plan has it
+    among = f"among the tasks {', '.join(asked)}"
+    if not measured & set(TEXT_TASKS):
+        refuse_unread(f"none reads text {among}", {"--data": about["--data"]}, "add paired to --tasks")
+    if not measured & set(PERPLEXITY_TASKS):
+        averaged = {"--released-code": about["--released-code"]}
+        refuse_unread(f"none averages windows {among}", averaged, "add truncate or sliding to --tasks")
 
 
 def _harness(model: str, names: str, lengths: tuple[int, ...], **told: Any) -> EvaluationResult:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.lengths import parse_length, parse_positions
-from ropewalk.cli.settings import parse_settings
+from ropewalk.cli.settings import parse_settings, refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LLAMA_2 = {"head_dim": 128, "base": 10_000.0, "trained_length": 4096}
 LLAMA_2_LAYERS = 32
 TARGET_FACTOR = 8
+DRAWS, SEED = 1000, 0
 
 
 def explain(
@@ -64,9 +65,12 @@ def explain(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; repeatable.")
     ] = None,
     draws: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Windows that a sampler draws for its coverage.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of those draws.")] = 0,
+        int | None,
+        typer.Option(min=1, metavar="N", help=f"Windows that a sampler draws for its coverage. [default: {DRAWS}]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help=f"Seed of those draws. [default: {SEED}]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     cite: Annotated[bool, typer.Option("--cite", help="Print the BibTeX entries only.")] = False,
 ) -> None:
@@ -74,9 +78,26 @@ def explain(
 
     Without NAME, lists all methods and training-position samplers.
     """
+    of_draws = {"--draws": draws, "--seed": seed}
+    of_layers = {"--at": at, "--layers": layers}
+    of_numbers = {
+        "--model": model,
+        "--head-dim": head_dim,
+        "--base": base,
+        "--trained-length": trained_length,
+        "--target-length": target_length,
+        "--set": settings,
+        **of_layers,
+        **of_draws,
+    }
+    if cite:
+        refuse_unread("--cite prints BibTeX alone", {**of_numbers, "--json": as_json}, "drop --cite")
+    elif name is None:
+        refuse_unread("the table of all shows no numbers", of_numbers, "give a NAME")
     from ropewalk.analysis.relative_maps import MAPS
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.register_tables import entries, listing, overview
+    from ropewalk.sampler import Sampler
 
     maps = [entry for key, entry in MAPS.items() if name in (None, key)]
     if cite:
@@ -85,6 +106,10 @@ def explain(
     if name is None:
         show_json(listing()) if as_json else show(*overview())
         return
+    if name in MAPS:
+        refuse_unread("an inference map is the same in all layers and draws no windows", {**of_layers, **of_draws})
+    elif not any(issubclass(entry, Sampler) for entry in entries(name)):
+        refuse_unread(f"'{name}' brings no sampler, which would draw windows", of_draws, "name one")
     from ropewalk.analysis.explain import explain as numbers
     from ropewalk.analysis.explain import explain_map
     from ropewalk.cli.explain_tables import explanation, map_explanation
@@ -103,8 +128,8 @@ def explain(
         options=parse_settings(settings or ()),
         at=None if at is None else parse_positions(at),
         layers=depth,
-        draws=draws,
-        seed=seed,
+        draws=DRAWS if draws is None else draws,
+        seed=SEED if seed is None else seed,
     )
     show_json(facts) if as_json else show(*explanation(entries(name), rope, facts))
 

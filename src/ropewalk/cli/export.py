@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropewalk.cli.settings import ALLOW_PICKLE
+from ropewalk.cli.settings import ALLOW_PICKLE, refuse_unread
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,19 +69,35 @@ def export(
     scale has to be folded into them. What was written is read again and compared with the method. --check compares
     tables and logits of a folder, or of a GGUF file in llama.cpp itself, with the method: exit code 1 on FAIL.
     """
-    from ropewalk.adapters import hide_progress_bars
-    from ropewalk.adapters.trust import allowing
-    from ropewalk.cli.output import show, show_json
     from ropewalk.errors import OptionError
-    from ropewalk.run.parity import check as run_check
 
     if check == (to is not None):
         raise OptionError(
             "an export needs an engine, and a check writes nothing; got "
             f"{'both --check and --to' if check else 'neither --to nor --check'}. Say --to ENGINE, or --check."
         )
+    if check:
+        written = {
+            "-o": output,
+            "--carrier": carrier,
+            "--approximate": approximate,
+            "--dtype": dtype,
+            "--tokenizer-pre": pre,
+            "--copy": copy,
+            "--overwrite": overwrite,
+        }
+        refuse_unread("--check writes nothing", written, "say --to ENGINE in its place")
+    else:
+        compared_by = {"--engine": engine, "--source": source, "--whole": whole}
+        refuse_unread("--to writes, and checks what it wrote by itself", compared_by, "say --check in its place")
+    from ropewalk.adapters import hide_progress_bars
+    from ropewalk.adapters.trust import allowing
+    from ropewalk.cli.output import show, show_json
+
     hide_progress_bars()
     if check:
+        from ropewalk.run.parity import check as run_check
+
         with allowing(pickle=allow_pickle):
             compared = run_check(model, engine, source=source, whole=whole)
         if as_json:
@@ -104,19 +120,14 @@ def _written(
     model: str, to: str, output: Path | None, *, copy: bool, dtype: str | None, pre: str | None, **options: Any
 ) -> tuple[Path, ExportResult]:
     """A folder or a GGUF file; options of the one mean nothing to the other."""
-    from ropewalk.errors import OptionError
     from ropewalk.run.export import export as run_export
     from ropewalk.run.gguf import export_gguf, makes_gguf
 
     if makes_gguf(to):
-        if copy:
-            raise OptionError("a GGUF file is always a copy; got --copy. Leave it out.")
+        refuse_unread("a GGUF file is always a copy", {"--copy": copy})
         return export_gguf(model, to, output, dtype=dtype, pre=pre, **options)
-    if dtype or pre:
-        raise OptionError(
-            f"weights and tokenizer of a folder stay as they are, and {to} reads a folder; got "
-            f"{'--dtype' if dtype else '--tokenizer-pre'}. Leave it out, or export --to llama.cpp."
-        )
+    why = f"weights and tokenizer of a folder stay as they are, and {to} reads a folder"
+    refuse_unread(why, {"--dtype": dtype, "--tokenizer-pre": pre}, "say --to llama.cpp")
     return run_export(model, to, output, copy=copy, **options)
 
 

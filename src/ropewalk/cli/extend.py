@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.lengths import parse_length
-from ropewalk.cli.settings import ALLOW_PICKLE, parse_settings
+from ropewalk.cli.search import EVALUATIONS, SEARCH
+from ropewalk.cli.settings import ALLOW_PICKLE, parse_settings, refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +108,13 @@ def extend(
     link: Annotated[
         bool, typer.Option("--link", help="Without training: hard links in the place of copies of the weight files.")
     ] = False,
-    search: Annotated[str, typer.Option(metavar="NAME", help="For --method searched: taper or evolution.")] = "taper",
-    evaluations: Annotated[int, typer.Option(metavar="N", help="For --method searched: candidates.")] = 300,
+    search: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"For --method searched: taper or evolution. [default: {SEARCH}]"),
+    ] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help=f"For --method searched: candidates. [default: {EVALUATIONS}]")
+    ] = None,
     allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help=ALLOW_PICKLE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -120,10 +126,12 @@ def extend(
     """
     from ropewalk.adapters.trust import allowing
     from ropewalk.errors import OptionError
-    from ropewalk.run.flags import AUTO, check_flags, extend_from_flags, flags_as_run
+    from ropewalk.run.flags import AUTO, SEARCHED, check_flags, extend_from_flags, flags_as_run, run_from_flags
 
     if output is None:
         raise OptionError("a place for the extended checkpoint must be given; got none. Add -o DIR.")
+    if resume:
+        refuse_unread("--resume replaces nothing", {"--overwrite": overwrite}, "drop --resume")
     flags = flags_as_run(
         model=model,
         target_length=target_length,
@@ -142,12 +150,19 @@ def extend(
     )
     with allowing(pickle=allow_pickle):
         check_flags(flags, recipe)  # before what is imported below, which takes seconds
+    of_training = {
+        "--data": data,
+        "--positions": positions,
+        "--evaluate-every": evaluate_every,
+        "--stop-when": stop_when,
+    }
+    if not run_from_flags(flags, recipe).train.steps:
+        refuse_unread("this run trains nothing", of_training, "add --steps N")
+    of_search = {"--search": search, "--evaluations": evaluations}
+    if flags.get("method", {}).get("name") != SEARCHED:
+        refuse_unread("nothing is searched", of_search, "say --method searched")
 
-    from ropewalk.choose.chosen import keep_choice, with_method
     from ropewalk.cli.gate import gate_settings, require_pass, show_gate
-    from ropewalk.cli.output import show_json
-    from ropewalk.cli.progress import LiveReporter
-    from ropewalk.run.extension import check_extension
 
     gate = gate_settings(
         gate_data or (),
@@ -158,6 +173,11 @@ def extend(
         required=require_gate,
         left_out=no_gate,
     )
+    from ropewalk.choose.chosen import keep_choice, with_method
+    from ropewalk.cli.output import show_json
+    from ropewalk.cli.progress import LiveReporter
+    from ropewalk.run.extension import check_extension
+
     # None chooses by the method: who asks for a choice by measurement asks for its proof.
     certified = method == AUTO if certify is None else certify
     told: dict[str, Any] = {"gate": gate, "resume": resume, "overwrite": overwrite, "link": link}
@@ -168,8 +188,8 @@ def extend(
             output,
             gate_data or (),
             reporter,
-            search=search,
-            evaluations=evaluations,
+            search=search or SEARCH,
+            evaluations=EVALUATIONS if evaluations is None else evaluations,
             check=lambda run: check_extension(run, output, **told),
         )
         result = extend_from_flags(flags, output, recipe=recipe, reporter=reporter, **told)

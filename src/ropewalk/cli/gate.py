@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ropewalk.cli.settings import refuse_unread
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -31,19 +33,15 @@ def gate_settings(
     Raises:
         OptionError: The gate, or its tasks, are left out and asked for at once; a limit below 1.
     """
-    from ropewalk.errors import OptionError
-    from ropewalk.run.gate import GateSettings, GateTasks
-
-    about_tasks = {"--gate-limit": limit is not None, "--gate-include": include}
+    about_tasks = {"--gate-limit": limit, "--gate-include": include}
     if left_out:
         flags = {"--gate-data": files, "--gate-control": control, "--gate-tasks": tasks, **about_tasks}
-        given = next((name for name, value in {**flags, "--require-gate": required}.items() if value), None)
-        if given is None:
-            return None
-        raise OptionError(f"--no-gate leaves the gate out, so {given} has nothing to act on; leave one of them out.")
-    given = next((name for name, value in about_tasks.items() if value), None)
-    if given is not None and not tasks:
-        raise OptionError(f"{given} is about the tasks of the gate, which are not asked; add --gate-tasks.")
+        refuse_unread("--no-gate leaves the gate out", {**flags, "--require-gate": required}, "drop --no-gate")
+        return None
+    if not tasks:
+        refuse_unread("the gate asks no tasks", about_tasks, "add --gate-tasks")
+    from ropewalk.run.gate import GateSettings, GateTasks
+
     asked = GateTasks(limit=limit, include=tuple(include)) if tasks else None
     return GateSettings(files=tuple(files), control=control, tasks=asked)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropewalk.cli.settings import ALLOW_PICKLE, TRUST_REMOTE_CODE, parse_settings
+from ropewalk.cli.settings import ALLOW_PICKLE, TRUST_REMOTE_CODE, parse_settings, refuse_unread
 from ropewalk.errors import ModelError, OptionError, unknown_name
 
 if TYPE_CHECKING:
@@ -44,14 +44,18 @@ def inspect(
     Reads the config, the other JSON files, and the headers of weight files. Every finding comes with its fix;
     docs/doctor.md lists all rules. Exit code 2 where an error was found or the model has no rotary embedding.
     """
+    if fix != (output is not None):
+        raise OptionError("a repaired copy needs --fix and a place for it; got one of them. Say --fix -o OUT.")
+    if fix:
+        refuse_unread("--fix tells what it repaired, and no numbers", {"--json": as_json}, "drop --fix")
+    else:
+        refuse_unread("nothing is written", {"--overwrite": overwrite}, "add --fix -o OUT")
     from ropewalk.adapters.config import read_model_config
     from ropewalk.adapters.doctor import examine, refuse
     from ropewalk.adapters.source import is_here
     from ropewalk.adapters.trust import allowing
     from ropewalk.cli.output import facts, note, show, show_json
 
-    if fix != (output is not None):
-        raise OptionError("a repaired copy needs --fix and a place for it; got one of them. Say --fix -o OUT.")
     told = _told(settings or ())
     with allowing(pickle=allow_pickle, remote_code=trust_remote_code):
         config = read_model_config(model)

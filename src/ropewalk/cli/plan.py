@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropewalk.cli.lengths import parse_length
+from ropewalk.cli.settings import refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,8 @@ def plan(
 
     From the model's config alone: no weight is read and nothing is measured, unless --probe asks for it.
     """
+    if not probed:
+        refuse_unread("nothing is probed", {"--data": data}, "add --probe")
     from ropewalk.analysis.hardware import device_named
     from ropewalk.choose.planning import plan_extension
     from ropewalk.cli.output import facts, note, show, show_json

@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
+from ropewalk.cli.settings import refuse_unread
+
 
 def report(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULT", help="Folders of evaluate, extend or demo, or result files.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The page; an earlier report is replaced.")
-    ] = Path("report.html"),
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The page; an earlier one is replaced. [default: report.html]"
+        ),
+    ] = None,
     card: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="Show the results in the README.md of this checkpoint; writes no page."),
@@ -27,6 +32,7 @@ def report(
     from ropewalk.cli.output import show
 
     if card is not None:
+        refuse_unread("--card writes no page", {"-o": output}, "drop --card")
         from ropewalk.run.evidence import put_evidence
 
         put_evidence(card, results)
@@ -34,5 +40,6 @@ def report(
         return
     from ropewalk.run.report import write_report
 
-    write_report(results, output)
-    show(f"report {output}")
+    page = output or Path("report.html")
+    write_report(results, page)
+    show(f"report {page}")

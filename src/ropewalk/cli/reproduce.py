@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropewalk.cli.lengths import parse_length
+from ropewalk.cli.settings import refuse_unread
 
 if TYPE_CHECKING:
     from ropewalk.reproduce.bridge.order import BridgeOrder
@@ -76,6 +77,8 @@ def reproduce(
     `bridge` asks the same of a pretrained model of your own. Every cell is kept as it gets done: a stopped command
     that is run again goes on where it stopped.
     """
+    if so_far:
+        refuse_unread("--so-far measures nothing", {"--keep-models": keep_models}, "drop --so-far")
     order = _order(paper, model, target_length, data, chats, hours, any_size=any_size, quick=quick)
     from ropewalk.cli.output import show, show_json
     from ropewalk.cli.progress import LiveReporter
@@ -119,15 +122,14 @@ def _order(
         "--data": data,
         "--chats": chats,
         "--hours": hours,
-        "--any-size": any_size or None,
+        "--any-size": any_size,
     }
-    given = [name for name, value in own.items() if value is not None]
     if paper != BRIDGE:
-        if given:
-            raise OptionError(
-                f"the studies of the papers run on the built-in model as they were registered; {', '.join(given)} "
-                f"cannot be used with '{paper}'. Say ropewalk reproduce {BRIDGE} --model MODEL for a model of your own."
-            )
+        refuse_unread(
+            "the study of a paper runs on the built-in model as it was registered",
+            own,
+            f"say ropewalk reproduce {BRIDGE} --model MODEL for a model of your own",
+        )
         return None
     if model is None:
         raise OptionError(

@@ -9,6 +9,9 @@ import typer
 
 from ropewalk.cli.lengths import parse_length, parse_names
 
+# Of a search that a command is asked for, or makes on its way.
+SEARCH, EVALUATIONS = "taper", 300
+
 
 def search(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, a hub id, or 'builtin'.")],
@@ -17,8 +20,8 @@ def search(
     ],
     searches: Annotated[
         str, typer.Option("--search", metavar="NAME,...", help="Searches: taper, evolution, or both.")
-    ] = "taper",
-    evaluations: Annotated[int, typer.Option(metavar="N", help="Candidates of each search.")] = 300,
+    ] = SEARCH,
+    evaluations: Annotated[int, typer.Option(metavar="N", help="Candidates of each search.")] = EVALUATIONS,
     contexts: Annotated[int, typer.Option(metavar="N", help="Fresh needle contexts that judge what was found.")] = 32,
     output: Annotated[
         Path | None,
