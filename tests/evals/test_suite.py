@@ -241,13 +241,13 @@ def test_a_full_disk_leaves_the_old_result_and_no_half_file(evaluate, tmp_path, 
     result, samples = evaluate()
     store.write_evaluation(tmp_path, result, samples)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    write = Path.write_text
+    write = Path.write_bytes
 
-    def full(path, text, encoding):
-        write(path, text[:20], encoding)
+    def full(path, content):
+        write(path, content[:20])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
         store.write_evaluation(tmp_path, result, samples[:1])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
