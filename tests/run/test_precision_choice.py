@@ -12,6 +12,13 @@ from ropewalk.run.runfile import parse_run
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def not_measured_yet():
+    precision.fastest_precision.cache_clear()
+    yield
+    precision.fastest_precision.cache_clear()
+
+
 def run_with(precision_name: str):
     return parse_run(
         {"model": "builtin", "target_length": 512, "train": {"steps": 1, "precision": precision_name}}, where="a test"
@@ -38,7 +45,14 @@ def test_what_is_named_is_not_measured(monkeypatch):
         assert resolve(run_with(name)).run.train.precision == name
 
 
+def test_a_process_measures_once(monkeypatch):
+    seconds = iter([9.0, 1.0])  # a second measurement would find nothing
+    monkeypatch.setattr(precision, "_product_seconds", lambda dtype, device: next(seconds))
+    assert [precision.fastest_precision(CPU) for _ in range(2)] == ["bfloat16"] * 2
+
+
 def test_the_measurement_runs_here_and_leaves_the_threads_as_they_were():
     threads = torch.get_num_threads()
-    assert precision.fastest_precision(CPU) in precision.PRECISIONS
+    found = precision.fastest_precision(CPU)
+    assert found in precision.PRECISIONS
     assert torch.get_num_threads() == threads

@@ -95,9 +95,9 @@ def _searched(
 ) -> dict[str, Any]:
     target_length = target_of(run, read_model_config(run.model))
     asked = {"search": search, "evaluations": evaluations, "target_length": target_length}
-    asked |= {"model": model_fingerprints(run.model)}
+    asked_for = json.dumps(asked | {"model": model_fingerprints(run.model)}, indent=1) + "\n"
     kept = output / RECORDS
-    if (kept / SEARCHED_FOR).is_file() and json.loads((kept / SEARCHED_FOR).read_text("utf-8")) == asked:
+    if (kept / SEARCHED_FOR).is_file() and (kept / SEARCHED_FOR).read_text("utf-8") == asked_for:
         method: dict[str, Any] = read_run(str(kept / SEARCHED_FILE))["method"]
         return method
     choice = searched_choice(
@@ -109,5 +109,5 @@ def _searched(
         file=folder / SEARCHED_FILE,
         reporter=reporter,
     )
-    write_text(folder / SEARCHED_FOR, json.dumps(asked, indent=1) + "\n")
+    write_text(folder / SEARCHED_FOR, asked_for)
     return choice.model_dump()

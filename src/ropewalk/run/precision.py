@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -26,11 +27,12 @@ def precision_of(plan: Plan) -> torch.dtype:
     return PRECISIONS[plan.run.train.precision]
 
 
+@cache
 def fastest_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
     """`bfloat16` where the device multiplies matrices at least `WORTHWHILE` times as fast in it, else `float32`.
 
     Measured, because what a processor says of itself does not tell: some have the instructions and gain nothing, some
-    take many times as long.
+    take many times as long. Once in a process, so that what checks a run and what trains it find the same.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other would tell how busy the machine is

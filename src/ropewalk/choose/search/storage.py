@@ -44,8 +44,9 @@ def open_study(folder: Path, name: str, conditions: Mapping[str, Any], *, sample
     folder.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
     study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, load_if_exists=True)
+    begun = bool(study.get_trials(deepcopy=False))  # asked first: who adds a trial has written the conditions before
     known = study.user_attrs.get(CONDITIONS)
-    if known is None and not study.get_trials(deepcopy=False):
+    if known is None and not begun:
         study.set_user_attr(CONDITIONS, dict(conditions))
     elif differing := sorted(differences(known or {}, dict(conditions))):
         raise OutputError(
