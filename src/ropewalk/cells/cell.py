@@ -61,6 +61,7 @@ class Cell:
         search: Name of the search whose learning rate it takes; None for the run's own.
         base: The base model, where the study makes it itself, in the place of `model`.
         measured_in: Number format in which its exams compute.
+        shorter: The same training with fewer steps: this one goes on from its end, where that can be done exactly.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Cell:
     search: str | None = None
     base: Base | None = None
     measured_in: Literal["float32", "bfloat16"] = "float32"
+    shorter: Cell | None = None
 
     @property
     def seed(self) -> int | None:
@@ -84,9 +86,16 @@ class Cell:
         return self.name if self.seed is None else f"{self.name}-seed-{self.seed}"
 
     @property
+    def shortest(self) -> Cell:
+        """The first of the trainings of which each goes on from the one before; they are made one after another."""
+        return self if self.shorter is None else self.shorter.shortest
+
+    @property
     def cost(self) -> float:
         """Tokens of forward passes, about: what the time left is estimated by."""
-        return (training_cost(self.run) if self.run is not None else 0.0) + tokens_of(self.exams)
+        before = self.shorter.run if self.shorter is not None else None
+        steps = sum(sign * training_cost(run) for sign, run in ((1, self.run), (-1, before)) if run is not None)
+        return steps + tokens_of(self.exams)
 
     @property
     def model_name(self) -> str:

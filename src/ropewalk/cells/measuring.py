@@ -36,6 +36,7 @@ from ropewalk.result import CellRecord, ExtensionResult
 from ropewalk.run.checkpoint import load_checkpoint, settings_fingerprint, weights_fingerprint
 from ropewalk.run.device import default_device
 from ropewalk.run.extension import run_extension
+from ropewalk.run.longer import begin_with
 from ropewalk.run.output import CHANGES_NO_NUMBER, RECORDS
 from ropewalk.run.precision import PRECISIONS, fastest_precision
 from ropewalk.run.runfile import BUILT_IN
@@ -72,7 +73,9 @@ class MeasuredCell:
     fresh: bool
 
 
-def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bool = False) -> MeasuredCell:
+def measure_cell(
+    cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bool = False, keep_state: bool = False
+) -> MeasuredCell:
     """Trains and measures a cell, goes on with one that was killed, or reads one that is done.
 
     A cell that is done and gets another exam is measured by that alone; its model is trained again if it was not kept.
@@ -82,6 +85,7 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
         folder: The study's folder.
         reporter: Hears of stages, steps and samples.
         keep_model: The weights stay when the cell is done.
+        keep_state: So does the model with the state of its training, for the cell that goes on from this one.
 
     Raises:
         InterruptedRunError: Ctrl-C while training; the same call goes on.
@@ -96,7 +100,9 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
     if earlier is not None and not waiting:
         return _read(cell, place, earlier)
     started = time.monotonic()
-    made = trained_model(run, place / MODEL, reporter) if run is not None else None
+    if run is not None and cell.shorter is not None:
+        begin_with(folder / CELLS / cell.shorter.label / MODEL, run, place / MODEL)
+    made = trained_model(run, place / MODEL, reporter, keep_state=keep_state) if run is not None else None
     model = place / MODEL if made else cell.model
     checkpoint = load_checkpoint(model, name=cell.label, dtype=PRECISIONS[cell.measured_in])
     for exam in waiting:
@@ -112,7 +118,9 @@ def measure_cell(cell: Cell, folder: Path, reporter: Reporter, *, keep_model: bo
         wall_seconds=time.monotonic() - started + (earlier.wall_seconds if earlier else 0.0),
     )
     write_record(place / CELL, record)
-    if not keep_model:
+    if not keep_model and cell.shorter is not None:
+        shutil.rmtree(folder / CELLS / cell.shorter.label / MODEL, ignore_errors=True)
+    if not (keep_model or keep_state):
         shutil.rmtree(place / MODEL, ignore_errors=True)
     return _read(cell, place, record, fresh=True)
 
@@ -283,14 +291,14 @@ def earlier_record(place: Path) -> CellRecord | None:
         ) from error
 
 
-def trained_model(run: RunFile, model: Path, reporter: Reporter) -> ExtensionResult:
+def trained_model(run: RunFile, model: Path, reporter: Reporter, *, keep_state: bool = False) -> ExtensionResult:
     """Makes a model, goes on with one whose making was killed, or reads how one that is there was made.
 
     Raises:
         InterruptedRunError: Ctrl-C while training; the same call goes on.
     """
     try:
-        return run_extension(run, model, resume=True, reporter=reporter)
+        return run_extension(run, model, resume=True, keep_checkpoints=keep_state, reporter=reporter)
     except InterruptedRunError as error:
         raise InterruptedRunError(
             f"a study was stopped while the model of '{model.parent.name}' was trained; everything done so far is kept "

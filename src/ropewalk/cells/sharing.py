@@ -1,7 +1,8 @@
 """Several processes at one study: each makes cells that no other is at, and reads those that others have made.
 
-FOLDER/locks/LABEL   held by the process that makes the cell. It is the operating system's lock, so it ends with its
-                     process, however that ends; the next one goes on with the cell where that one stopped.
+FOLDER/locks/LABEL   held by the process that makes the cell, or one that goes on from it. It is the operating system's
+                     lock, so it ends with its process, however that ends; the next one goes on with the cell where that
+                     one stopped.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def held(name: str, folder: Path) -> Iterator[None]:
 
 def _if_free(cell: Cell, folder: Path) -> Generator[Cell, None, bool]:
     """Yields the cell under its lock; nothing if another process holds that. Returns whether it was yielded."""
-    lock = _lock(cell.label, folder)
+    lock = _lock(cell.shortest.label, folder)
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -116,6 +116,7 @@ class _Work:
         self.diverged: list[str] = []
         self.cells_left = 0  # of a study that is judged so far
         self.cells = {c.label: c for c in (*(c for s in study.searches for c in s.cells), *study.cells)}
+        self.gone_on_from = {c.shorter.label for c in self.cells.values() if c.shorter is not None}
         self.waiting = dict(self.cells)
         self.paid: list[tuple[float, float]] = []  # cost and seconds of what was measured
         self.bases: dict[str, tuple[Path, CellRecord]] = {}  # those that were made
@@ -139,7 +140,13 @@ class _Work:
         self.reporter.stage(number)
         try:
             cell = self.based(cell)
-            done = measure_cell(cell, self.folder, self.reporter, keep_model=self.keep_models)
+            done = measure_cell(
+                cell,
+                self.folder,
+                self.reporter,
+                keep_model=self.keep_models,
+                keep_state=cell.label in self.gone_on_from,
+            )
         except DivergenceError as error:
             self.diverged.append(cell.label)
             self.reporter.stage(f"{cell.label} diverged and is left out: {error}")

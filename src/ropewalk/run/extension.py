@@ -74,6 +74,7 @@ def run_extension(
     resume: bool = False,
     overwrite: bool = False,
     link: bool = False,
+    keep_checkpoints: bool = False,
     reporter: Reporter | None = None,
 ) -> ExtensionResult:
     """Extends a model as a run file says, trains it if asked, and saves it.
@@ -85,6 +86,8 @@ def run_extension(
         resume: Nothing there: start. Finished: return the earlier result. Partial: go on.
         overwrite: Replace an earlier result.
         link: Without training: hard links in the place of copies of the weight files.
+        keep_checkpoints: The state of the training at its end stays in the finished folder; see
+            `ropewalk.run.longer.begin_with`.
         reporter: Hears of stages and steps.
 
     Raises:
@@ -125,7 +128,7 @@ def run_extension(
         result = _result(plan, report, trained, checked, time.monotonic() - started)
         (folder.partial / RECORDS / "result.json").write_text(result.model_dump_json(indent=1) + "\n", "utf-8")
         write_card(plan.source, folder.partial, result, folder.partial_run_file.read_text("utf-8"))
-        folder.complete()
+        folder.complete(keep_checkpoints=keep_checkpoints)
     except BaseException as error:
         kept = last_complete_checkpoint(folder.partial / CHECKPOINTS) is not None
         if not kept:  # nothing is lost, so nothing stands in the way of the next try

@@ -65,19 +65,25 @@ class OutputFolder:
                 f"{error.strerror}. Choose another place with -o."
             ) from error
 
-    def complete(self) -> None:
+    def complete(self, *, keep_checkpoints: bool = False) -> None:
         """Gives the partial folder its final name; nothing that can be done again is thrown away before."""
         put_in_place(self.partial, self.final)
-        shutil.rmtree(self.final / CHECKPOINTS, ignore_errors=True)
+        if not keep_checkpoints:
+            shutil.rmtree(self.final / CHECKPOINTS, ignore_errors=True)
 
     def check_same_run(self, run: str) -> None:
         """Raises OutputError where a finished or unfinished run was another one."""
-        file = self.run_file if self.is_finished() else self.partial_run_file
-        if _that_matters(_text(file)) != _that_matters(run):
+        if not self.is_same_run(run):
+            file = self.run_file if self.is_finished() else self.partial_run_file
             raise OutputError(
                 f"--resume goes on with the same run, but '{file}' differs from what is asked now. "
                 "Repeat the earlier options (or pass that file as --recipe), or start anew with --overwrite."
             )
+
+    def is_same_run(self, run: str) -> bool:
+        """Whether the finished or unfinished run has the numbers of this one, given as TOML."""
+        file = self.run_file if self.is_finished() else self.partial_run_file
+        return _that_matters(_text(file)) == _that_matters(run)
 
     def earlier_precision(self) -> str | None:
         """The number format that an earlier start of the run chose for itself."""
