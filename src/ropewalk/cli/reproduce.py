@@ -20,7 +20,8 @@ def reproduce(
     paper: Annotated[
         str,
         typer.Argument(
-            metavar="PAPER", help="One of pi, entropy-abf, cream, compositions; or bridge, all three on --model."
+            metavar="PAPER",
+            help="One of pi, pi-scaling, entropy-abf, cream, compositions; or bridge, all three papers on --model.",
         ),
     ],
     quick: Annotated[

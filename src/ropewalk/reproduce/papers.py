@@ -8,7 +8,7 @@ from ropewalk.errors import unknown_name
 from ropewalk.reproduce.compositions.study import compositions
 from ropewalk.reproduce.cream.study import cream
 from ropewalk.reproduce.entropy_abf import entropy_abf
-from ropewalk.reproduce.pi.study import position_interpolation
+from ropewalk.reproduce.pi.study import position_interpolation, scaling_of_interpolation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STUDIES: dict[str, Callable[..., Study]] = {
     "pi": position_interpolation,
+    "pi-scaling": scaling_of_interpolation,
     "entropy-abf": entropy_abf,
     "cream": cream,
     "compositions": compositions,

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 BASE = 500.0  # of the built-in model
 FACTOR = TARGET // TRAINED
 SAMPLES, BATCH, EPOCHS = 100, 32, 2
-MOST = 1800  # stretches of TARGET tokens; the training modules hold few more (1,819 in Python 3.11)
 SCALED = ("abf", "entropy-abf")
 
 FIVE: Mapping[str, dict[str, Any]] = {
@@ -71,7 +70,6 @@ def all_cells() -> tuple[Cell, ...]:
         *(five(method, 0, count=32) for method in ("linear", "ntk-by-parts")),
         short(),
         short_then_long(),
-        *(five(method, 0, count=MOST) for method in SCALED),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ropewalk.cells.readings import Reading
 from ropewalk.reproduce.claims import Claim, minus
-from ropewalk.reproduce.entropy_abf.cells import MOST, NAMES
+from ropewalk.reproduce.entropy_abf.cells import NAMES
 from ropewalk.reproduce.entropy_abf.claims import SMALLEST, SMALLEST_RECALL, nll
 from ropewalk.reproduce.entropy_abf.exams import BEYOND, CHAT, RECALL, TARGET, TASKS, TRAINED
 from ropewalk.reproduce.recall_exams import ANSWERS_LOSS, BATTERY, CHAT_RECALL
@@ -21,8 +21,6 @@ def data_claims() -> tuple[Claim, ...]:
         *(equal_base(ratio) for ratio in (8, 16)),
         *(beats_with(32, method, f"31.3 against {figure}") for method, figure in few.items()),
         beats_with(1000, "abf", "38.3 against 37.2"),
-        beats_with(MOST, "abf", "with 3,500: 39.1 against 38.6"),
-        more_gains_little(),
         *(better_at_tasks(method, figure) for method, figure in tasks.items()),
         better_at_tasks_beyond(),
         *composition(),
@@ -54,21 +52,6 @@ def beats_with(count: int, method: str, figure: str) -> Claim:
         terms=minus(nll(method + suffix, TARGET), nll("entropy-abf" + suffix, TARGET)),
         contrast=f"NLL of {NAMES[method]} minus NLL of Entropy-ABF at {TARGET:,} tokens, {count:,} samples",
         smallest_effect=SMALLEST,
-    )
-
-
-def more_gains_little() -> Claim:
-    """Table 5: from 1,000 samples on."""
-    return Claim(
-        name=f"{MOST}-samples-gain-little",
-        source="table 5",
-        words=f"More samples bring little: {MOST:,} instead of 1,000 lower Entropy-ABF's NLL by no more than the "
-        "smallest effect.",
-        figure="LongBench-12: 38.3 after 1,000, 39.1 after 3,500",
-        terms=minus(nll(f"entropy-abf-{MOST}-samples", TARGET), nll("entropy-abf-1000-samples", TARGET)),
-        contrast=f"NLL after {MOST:,} samples minus NLL after 1,000, at {TARGET:,} tokens",
-        smallest_effect=-SMALLEST,
-        mechanism_only="that few samples suffice rests on a strong pretrained model, and the built-in model is none",
     )
 
 

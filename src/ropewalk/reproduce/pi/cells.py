@@ -28,9 +28,9 @@ FAR_LENGTHS = (256, 2048, 4096, 8192)
 FAR_FACTORS = (16, 32)
 STEP_TOKENS = 8192
 STEPS = 50
-STEP_SERIES = (10, 25, 100, 200)
-LONG_SERIES = (400, 1000)
-SIZE_STEPS = (10, 50, 200)  # of the cells of other sizes
+FEW_STEPS = 10
+STEP_SERIES = (FEW_STEPS, STEPS, 100, 200, 500)  # theirs: up to 1,000, which would take two cores another hour
+SIZE_STEPS = (FEW_STEPS, STEPS, 100)  # of the cells of other sizes
 DISTANCES = 16
 NAMES_WINDOW = 1024
 METHODS = {"linear": "PI", "none": "direct fine-tuning"}
@@ -60,7 +60,8 @@ ALL_EXAMS = (MODULES_EXAM, PROSE_EXAM, KEYS_EXAM)
 DOUBLE_EXAMS = (*ALL_EXAMS, CLOZE_EXAM)
 HEADLINE_EXAMS = (*DOUBLE_EXAMS, FAR_EXAM)
 FAR_EXAMS = (FAR_EXAM, CLOZE_EXAM)
-SIZE_EXAMS = (MODULES_EXAM, KEYS_EXAM)
+STEPS_EXAMS = (MODULES_EXAM, KEYS_EXAM)
+SERIES_EXAMS = (*STEPS_EXAMS, CLOZE_EXAM, FAR_EXAM)
 
 # Table 4's sizes. Heads of 64 channels and four layers throughout, as in the built-in model of 4.2 million parameters.
 # A further size is one more entry: Shape(4, 512) has 15 million, and would take hours of two cores.
@@ -76,25 +77,31 @@ def quick_cells() -> tuple[Cell, ...]:
 
 
 def all_cells() -> tuple[Cell, ...]:
-    """Tables 1 to 6; what matters most comes first."""
+    """Tables 1, 2, 4 and 5 at 2, 4 and 8 times the window; what matters most comes first."""
     headline = [extended(m, 8, exams=HEADLINE_EXAMS, seed=seed) for seed in seeds(3) for m in METHODS]
     double = [extended(m, 2, exams=DOUBLE_EXAMS, seed=seed) for seed in seeds(3) for m in METHODS]
-    control = [same_tokens(seed) for seed in seeds(3)]
-    fourfold = [extended(m, 4, exams=ALL_EXAMS) for m in METHODS]
-    series = [extended(m, 8, exams=ALL_EXAMS, steps=steps) for steps in STEP_SERIES for m in METHODS]
-    untrained = extended("linear", 8, exams=ALL_EXAMS, steps=0)
     return (
         untouched(HEADLINE_EXAMS),
-        untrained,
+        extended("linear", 8, exams=ALL_EXAMS, steps=0),
         *headline,
         *double,
-        *control,
-        *fourfold,
-        *series,
+        *(same_tokens(DOUBLE_EXAMS, seed) for seed in seeds(3)),
+        *(extended(m, 4, exams=ALL_EXAMS) for m in METHODS),
+        extended("linear", 8, exams=ALL_EXAMS, steps=FEW_STEPS),
+    )
+
+
+def scaling_cells() -> tuple[Cell, ...]:
+    """Tables 3, 4 and 6, and table 1 beyond 8 times the window: steps, targets and sizes, one seed each."""
+    by_steps = zip(*(step_series(method) for method in METHODS), strict=True)
+    return (
+        untouched(SERIES_EXAMS),
+        extended("linear", 8, exams=STEPS_EXAMS, steps=0),
+        *(cell for cells in by_steps for cell in cells),
         *(extended(m, factor, exams=FAR_EXAMS) for factor in FAR_FACTORS for m in METHODS),
-        *(cell for base in BASES.values() for cell in size_cells(base)),
+        same_tokens(SERIES_EXAMS),
         *names_cells(),
-        *(extended(m, 8, exams=ALL_EXAMS, steps=steps) for steps in LONG_SERIES for m in METHODS),
+        *(cell for base in BASES.values() for cell in size_cells(base)),
     )
 
 
@@ -128,7 +135,7 @@ def extended(
     return Cell(name, about, run, tuple(exams), search=method, base=base)
 
 
-def same_tokens(seed: int) -> Cell:
+def same_tokens(exams: Sequence[Exam], seed: int = 0) -> Cell:
     """The control: as many tokens at the old window, nothing extended."""
     batch = STEP_TOKENS // TRAINED
     run = recipe(
@@ -137,14 +144,32 @@ def same_tokens(seed: int) -> Cell:
         method={"name": "none"},
         train={"batch": batch, "micro_batch": batch // 4, "seed": seed},
     )
-    return Cell("control", "the same tokens at the old window", run, DOUBLE_EXAMS, search="none")
+    return Cell("control", "the same tokens at the old window", run, tuple(exams), search="none")
+
+
+def step_series(method: str) -> tuple[Cell, ...]:
+    """A model at 8 times the window after more and more steps; each training goes on from the one before."""
+    cells: list[Cell] = []
+    for steps in STEP_SERIES:
+        exams = SERIES_EXAMS if steps == STEPS else STEPS_EXAMS
+        cells.append(_longer(extended(method, 8, exams=exams, steps=steps), cells))
+    return tuple(cells)
 
 
 def size_cells(base: PretrainedBase) -> tuple[Cell, ...]:
-    """A base of another size as it is, and extended with several numbers of steps."""
-    as_it_is = Cell(f"untouched-{base.name}", f"{base.about}: untouched", None, SIZE_EXAMS, base=base)
-    trained = (extended(m, 8, exams=SIZE_EXAMS, steps=steps, base=base) for steps in SIZE_STEPS for m in METHODS)
+    """A base of another size as it is, and extended with more and more steps."""
+    as_it_is = Cell(f"untouched-{base.name}", f"{base.about}: untouched", None, STEPS_EXAMS, base=base)
+    trained: list[Cell] = []
+    for method in METHODS:
+        series: list[Cell] = []
+        for steps in SIZE_STEPS:
+            series.append(_longer(extended(method, 8, exams=STEPS_EXAMS, steps=steps, base=base), series))
+        trained += series
     return (as_it_is, *trained)
+
+
+def _longer(cell: Cell, shorter: Sequence[Cell]) -> Cell:
+    return dataclasses.replace(cell, shorter=shorter[-1]) if shorter else cell
 
 
 def names_cells() -> tuple[Cell, ...]:

@@ -1,49 +1,60 @@
-"""The study of Position Interpolation: tables 1 to 6 of arXiv:2306.15595."""
+"""The studies of Position Interpolation (arXiv:2306.15595): whether it extends a window, and how that scales."""
 
 from __future__ import annotations
 
 from ropewalk.cells.texts import MODULES, PROSE
-from ropewalk.reproduce.pi.added_claims import added_claims
+from ropewalk.errors import OptionError
 from ropewalk.reproduce.pi.cells import (
     BASES,
     CLOZE,
     FAR,
     FAR_FACTORS,
     KEYS,
-    LONG_SERIES,
     LONGEST,
     METHODS,
     NAMES,
     NLL,
     SIZE_STEPS,
     STEP_SERIES,
-    STEPS,
     TRAINED,
     all_cells,
     name_of,
     quick_cells,
+    scaling_cells,
     search,
 )
-from ropewalk.reproduce.pi.claims import first_claims, quick_claims
+from ropewalk.reproduce.pi.claims import all_claims, quick_claims
+from ropewalk.reproduce.pi.scaling_claims import scaling_claims
 from ropewalk.reproduce.study import Study
 from ropewalk.result import AGAINST_CUT, K_MAX, Along, Line, Panel
 
-QUICK_NOTES = (
+PAPER = "2306.15595"
+RATES = dict.fromkeys(METHODS, 1e-3)  # what the searches of the study to 8 times the window chose
+MEASURED = (
     "Perplexities are of the last 128 tokens of windows, the same tokens at every context length, so a row shows what "
     "more context is worth; the paper scores whole documents by sliding windows. The row of the context that is cut to "
-    "the old window is what the untouched model makes of the same tokens without anything far away.",
-    "Trained on text alone, as in the paper; 8,192 tokens a step for every cell. Not made here: models of other sizes "
-    "(table 4), multiple-choice tasks (table 5) and summaries (table 6), and windows beyond 8 times the old one.",
+    "the old window is what the untouched model makes of the same tokens without anything far away."
 )
-NOTES = (
-    QUICK_NOTES[0],
-    "Trained on text alone, as in the paper; 8,192 tokens a step for every cell. From 16 times the window on few "
-    "modules fill a window alone: shorter ones stand in it side by side and do not see each other. All models but "
-    "those of another size start from the built-in one.",
-    "*far* is one window of each module at every length, also beyond what a cell was trained for.",
+FAR_NOTE = "*far* is one window of each module at every length, also beyond what a cell was trained for."
+CLOZE_NOTE = (
     "*cloze* stands in the place of the multiple-choice suites (table 5): which of four names of the code comes next. "
     "All four stand in the context; the greatest summed log-likelihood wins, without division by length; chance is "
-    "0.25.",
+    "0.25."
+)
+ELSEWHERE = (
+    "Not made here: more than 50 steps (table 3), targets beyond 8 times the window, models of other sizes (table 4) "
+    "and summaries (table 6): `ropewalk reproduce pi-scaling` makes them."
+)
+QUICK_NOTES = (MEASURED, f"Trained on text alone, as in the paper; 8,192 tokens a step for every cell. {ELSEWHERE}")
+NOTES = (*QUICK_NOTES, FAR_NOTE, CLOZE_NOTE)
+SCALING_NOTES = (
+    MEASURED,
+    "One seed, and the learning rates that `ropewalk reproduce pi` searched. Trained on text alone, as in the paper; "
+    "8,192 tokens a step for every cell. A training with more steps goes on from the one with fewer, which is the same "
+    "as making it alone, because the rate is constant. From 16 times the window on few modules fill a window alone: "
+    "shorter ones stand in it side by side and do not see each other.",
+    FAR_NOTE,
+    CLOZE_NOTE,
     "*names* stands in the place of summaries (table 6): the names of the functions that a stretch of a module "
     "defines, decoded greedily. The model whose text is cut to the old window is asked for all of them, and is not "
     "extended.",
@@ -55,22 +66,49 @@ NOTES = (
 
 
 def position_interpolation(*, quick: bool) -> Study:
-    """The study of PI: the quick set of five cells, or all tables."""
-    whole = ((MODULES, NLL), (PROSE, NLL), (FAR, NLL), (KEYS, "passkey"), (CLOZE, CLOZE))
-    rouge = tuple((NAMES, measure) for measure in ("rouge1", "rouge2", "rougeL"))
+    """The study of PI to 8 times the window: the quick set of five cells, or all of it."""
     return Study(
         name="pi",
         title="Position Interpolation",
-        paper="2306.15595",
+        paper=PAPER,
         quick=quick,
         cells=quick_cells() if quick else all_cells(),
-        claims=quick_claims() if quick else (*first_claims(), *added_claims()),
-        shown=((MODULES, NLL),) if quick else (*whole, *rouge),
+        claims=quick_claims() if quick else all_claims(),
+        shown=((MODULES, NLL),)
+        if quick
+        else ((MODULES, NLL), (PROSE, NLL), (FAR, NLL), (KEYS, "passkey"), (CLOZE, CLOZE)),
         depths=() if quick else ((KEYS, "passkey", LONGEST),),
-        panels=(against_cut(),) if quick else (against_cut(), keys_found(), by_factor(), by_steps(), reach_by_steps()),
+        panels=(against_cut(),) if quick else (against_cut(), keys_found(), by_factor(MODULES, (2, 4, 8))),
         searches=() if quick else tuple(search(method) for method in METHODS),
-        defaults=dict.fromkeys(METHODS, 1e-3),
+        defaults=RATES,
         notes=QUICK_NOTES if quick else NOTES,
+    )
+
+
+def scaling_of_interpolation(*, quick: bool) -> Study:
+    """The study of how PI scales with steps, targets and sizes; it has no quick set.
+
+    Raises:
+        OptionError: A quick set is asked for.
+    """
+    if quick:
+        raise OptionError(
+            "the study of how Position Interpolation scales has one set of cells; got --quick. Leave it out, or run "
+            "the quick set of pi."
+        )
+    rouge = tuple((NAMES, measure) for measure in ("rouge1", "rouge2", "rougeL"))
+    return Study(
+        name="pi-scaling",
+        title="Position Interpolation: steps, targets and sizes",
+        paper=PAPER,
+        quick=False,
+        cells=scaling_cells(),
+        claims=scaling_claims(),
+        shown=((MODULES, NLL), (FAR, NLL), (KEYS, "passkey"), (CLOZE, CLOZE), *rouge),
+        depths=((KEYS, "passkey", LONGEST),),
+        panels=(by_steps(), reach_by_steps(), by_factor(FAR, (8, *FAR_FACTORS))),
+        defaults=RATES,
+        notes=SCALING_NOTES,
     )
 
 
@@ -88,19 +126,18 @@ def keys_found() -> Panel:
     return Panel(title="Pass keys found", of=KEYS, measure="passkey", cells=cells, at=LONGEST)
 
 
-def by_factor() -> Panel:
+def by_factor(text: str, factors: tuple[int, ...]) -> Panel:
     """Where PI stops winning: both methods at their targets."""
-    factors = (2, 4, 8, *FAR_FACTORS)
     lines = tuple(
         Line(
             name=words,
             cells=tuple((float(factor), name_of(method, factor)) for factor in factors),
-            at=tuple((FAR if factor in FAR_FACTORS else MODULES, factor * TRAINED) for factor in factors),
+            at=tuple((text, factor * TRAINED) for factor in factors),
         )
         for method, words in METHODS.items()
     )
     axis = Along(title="target, times the old window", lines=lines)
-    return Panel(title="NLL at the target against the cut context", of=MODULES, measure=NLL + AGAINST_CUT, along=axis)
+    return Panel(title="NLL at the target against the cut context", of=text, measure=NLL + AGAINST_CUT, along=axis)
 
 
 def by_steps() -> Panel:
@@ -123,5 +160,5 @@ def reach_by_steps() -> Panel:
 def _steps(method: str) -> Line:
     """A method by its steps; none of direct fine-tuning is the untouched model."""
     start = "untouched" if method == "none" else name_of(method, 8, 0)
-    series = ((float(steps), name_of(method, 8, steps)) for steps in sorted((*STEP_SERIES, STEPS, *LONG_SERIES)))
+    series = ((float(steps), name_of(method, 8, steps)) for steps in STEP_SERIES)
     return Line(name=METHODS[method], cells=((0.0, start), *series))
