@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from studies import small_cell, small_study
 
-from ropewalk.cells.sharing import _lock, in_turn
+from ropewalk.cells.sharing import held, in_turn
 from ropewalk.reproduce.papers import study
 from ropewalk.reproduce.study import run_study
 from ropewalk.run.extension import Silent
@@ -56,7 +56,7 @@ def test_a_cell_whose_shorter_one_left_no_state_is_made_whole(tmp_path):
 def test_cells_of_one_series_are_never_made_at_the_same_time(tmp_path):
     first, second, third = series()
     other = small_cell("none")
-    with _lock(first.label, tmp_path):
+    with held(first.label, tmp_path):
         turns = in_turn([second, third, other], tmp_path, Silent())
         assert next(turns).label == other.label
 
