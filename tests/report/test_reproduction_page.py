@@ -147,6 +147,12 @@ def test_a_verdict_stands_beside_the_papers_figure_and_our_interval():
     assert "| - | +0.02 | **not measured**: no cell x |" in page
 
 
+def test_claims_of_one_seed_alone_are_not_called_further():
+    page = reproduction_page(study(verdicts=(verdict("second", "holds"),)))
+    assert "Claim second." in page
+    assert "Further:" not in page
+
+
 def test_losses_are_shown_as_perplexities_and_the_cut_context_beside_them():
     page = reproduction_page(study())
     assert f"| about linear | 3 | 15.00 [{15 / math.exp(0.1):.2f}, {15 * math.exp(0.1):.2f}] | 14.00" in page

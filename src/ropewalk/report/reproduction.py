@@ -132,7 +132,8 @@ def _verdicts(result: Reproduction) -> list[str]:
                 (f"{v.words} ({v.source})", v.figure, _ours(v), f"{v.smallest_effect:+g}", _state(v, bold=True))
                 for v in chosen
             ]
-            blocks += [title, markdown_table(("claim", published, "ours", ">counts from", "verdict"), rows)]
+            blocks += [title] if headline or blocks else []  # what comes first is no further
+            blocks.append(markdown_table(("claim", published, "ours", ">counts from", "verdict"), rows))
     return blocks
 
 
