@@ -121,7 +121,7 @@ def _head(result: Reproduction, protocol: str | None) -> str:
 
 
 def _verdicts(result: Reproduction) -> list[str]:
-    blocks = []
+    blocks: list[str] = []
     first, published = ("What the paper stands on:", "paper's figure")
     if result.paper is None:
         first, published = ("What is asked first:", "nearest published figure")
