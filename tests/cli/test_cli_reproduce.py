@@ -52,8 +52,8 @@ def test_a_paper_that_is_not_there_is_refused_with_those_that_are(run: Callable[
     outcome = run("reproduce", "creme")
     assert (outcome.exit_code, outcome.out) == (2, "")
     assert (
-        "no study is called 'creme'; did you mean 'cream'? Known: bridge, compositions, cream, entropy-abf, pi."
-        in outcome.paragraph
+        "no study is called 'creme'; did you mean 'cream'? "
+        "Known: bridge, compositions, cream, entropy-abf, pi, pi-scaling." in outcome.paragraph
     )
 
 

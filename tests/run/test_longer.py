@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -42,12 +44,17 @@ def weights(folder):
     return found
 
 
+@pytest.fixture(scope="module")
+def trained(checkpoints, text_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shorter") / "short"
+    run_extension(run_of(checkpoints["qwen3"], text_file, 3), folder, keep_checkpoints=True)
+    return folder
+
+
 @pytest.fixture
-def made(checkpoints, text_file, tmp_path):
-    """A run of 3 steps that kept its state."""
-    model = checkpoints["qwen3"]
-    run_extension(run_of(model, text_file, 3), tmp_path / "short", keep_checkpoints=True)
-    return model, tmp_path / "short"
+def made(trained, checkpoints, tmp_path):
+    """A model, and a run of 3 steps of it that kept its state; each test has a copy."""
+    return checkpoints["qwen3"], shutil.copytree(trained, tmp_path / "short")
 
 
 def test_it_makes_the_other_steps_alone_and_ends_with_the_same_weights_and_losses(made, text_file, tmp_path):
