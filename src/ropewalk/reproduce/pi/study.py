@@ -53,6 +53,8 @@ SCALING_NOTES = (
     "8,192 tokens a step for every cell. A training with more steps goes on from the one with fewer, which is the same "
     "as making it alone, because the rate is constant. From 16 times the window on few modules fill a window alone: "
     "shorter ones stand in it side by side and do not see each other.",
+    "The steps end at 500, not at the paper's 1,000, which would take two cores another hour; from some 250 on the "
+    "training text comes round again.",
     FAR_NOTE,
     CLOZE_NOTE,
     "*names* stands in the place of summaries (table 6): the names of the functions that a stretch of a module "
